@@ -3,7 +3,7 @@
 use clap::Args;
 use petsem_api::{AppRef, SecretName};
 
-use crate::context::{AppArgument, Connection};
+use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
 use crate::messages;
 use crate::remote::Remote;
@@ -97,6 +97,13 @@ impl AppArguments {
     /// The server and the app. Nothing is sent yet.
     pub(crate) fn open(&self) -> Result<(Remote, AppRef), Failure> {
         open(&self.app, &self.server.connection)
+    }
+
+    /// As [`Self::open`], for a command that reads the token itself.
+    pub(crate) fn resolve(&self) -> Result<(Resolved, AppRef), Failure> {
+        let resolved = self.server.connection.resolve()?;
+        let app = resolved.app(&self.app)?;
+        Ok((resolved, app))
     }
 
     pub(crate) fn json(&self) -> bool {

@@ -4,12 +4,14 @@ mod app;
 mod approve;
 mod boot;
 mod break_glass;
+mod completions;
 mod config;
 mod dev;
 mod discharger;
 mod host;
 mod issuer;
 mod keys;
+mod man;
 mod operator;
 mod org;
 mod policy;
@@ -18,8 +20,12 @@ mod secrets;
 mod server;
 mod signing_key;
 mod token;
+mod whoami;
 
 use clap::Subcommand;
+
+pub(crate) use secrets::Readers;
+pub(crate) use whoami::Identity;
 
 use crate::failure::Failure;
 use crate::process::InheritedUmask;
@@ -68,10 +74,15 @@ pub(crate) enum Command {
     Approve(approve::Approve),
     Run(run::Run),
     Boot(boot::Boot),
+    #[command(name = "whoami")]
+    WhoAmI(whoami::WhoAmI),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
-    pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
+    /// Runs it; `definition` is the command line that it is from.
+    pub(crate) fn run(self, umask: InheritedUmask, definition: fn() -> clap::Command) -> Result<(), Failure> {
         match self {
             Self::Dev(dev) => dev.run(),
             Self::Server(server) => server.run(),
@@ -91,6 +102,9 @@ impl Command {
             Self::Approve(approve) => approve.run(),
             Self::Run(run) => run.run(umask),
             Self::Boot(boot) => boot.run(umask),
+            Self::WhoAmI(whoami) => whoami.run(),
+            Self::Completions(completions) => completions.run(definition()),
+            Self::Man(man) => man.run(umask, definition()),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! A context file that was found in the working directory may be anybody's. It counts only if it and its directory belong
 //! to this user alone, and only for files in the same directory.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -73,11 +74,24 @@ pub(crate) struct Context {
     pub(crate) development_issuer_key: Option<PathBuf>,
 }
 
+/// Where the server's address, or the name of the token file, is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Option(&'static str),
+    Variable(&'static str),
+    /// The context file, which the caller named.
+    Context(PathBuf),
+    /// The context file, which nobody named.
+    Found(PathBuf),
+}
+
 /// Flags, environment and context file, combined.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) endpoint: String,
+    pub(crate) endpoint_from: Origin,
     token_file: Option<PathBuf>,
+    pub(crate) token_from: Origin,
     context: Option<Context>,
     /// The directory of the context file that the endpoint is from, if the caller did not name that file.
     implicit: Option<PathBuf>,
@@ -93,6 +107,14 @@ fn is_in(directory: &Path, file: &Path) -> bool {
         Err(_) => return false,
     };
     matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) && !file.is_symlink()
+}
+
+/// clap does not tell an option from its variable: if both name the same, either is right.
+fn given_by(option: &'static str, variable: &'static str, value: &OsStr) -> Origin {
+    match std::env::var_os(variable) {
+        Some(set) if set == value => Origin::Variable(variable),
+        _ => Origin::Option(option),
+    }
 }
 
 /// Largest context file.
@@ -129,7 +151,22 @@ impl Connection {
     fn resolved(&self, endpoint: String, context: Option<Context>, implicit: Option<PathBuf>) -> Resolved {
         let default = || context.as_ref().and_then(|context| context.token_file.clone());
         let token_file = self.token_file.clone().or_else(default);
-        Resolved { endpoint, token_file, context, implicit }
+        let endpoint_from = match &self.endpoint {
+            Some(given) => given_by("--endpoint", "PETSEM_ENDPOINT", given.as_ref()),
+            None => self.context_origin(),
+        };
+        let token_from = match &self.token_file {
+            Some(given) => given_by("--token-file", "PETSEM_TOKEN_FILE", given.as_ref()),
+            None => self.context_origin(),
+        };
+        Resolved { endpoint, endpoint_from, token_file, token_from, context, implicit }
+    }
+
+    fn context_origin(&self) -> Origin {
+        match &self.context {
+            Some(path) => Origin::Context(path.clone()),
+            None => Origin::Found(Path::new(DEFAULT_DIRECTORY).join(FILE_NAME)),
+        }
     }
 
     fn context_file(&self) -> Result<Option<Context>, Failure> {
@@ -267,6 +304,8 @@ mod tests {
         assert_eq!(resolved.token_file().unwrap(), directory.path().join("operator.token"));
         assert_eq!(resolved.host_token_file(None).unwrap(), Path::new("/else/host.token"));
         assert_eq!(resolved.app(&AppArgument { app: None }).unwrap().to_string(), "shop");
+        let from = (resolved.endpoint_from, resolved.token_from);
+        assert_eq!(from, (Origin::Context(path.clone()), Origin::Context(path)));
     }
 
     #[test]
@@ -278,6 +317,8 @@ mod tests {
         assert_eq!(resolved.host_token_file(None).unwrap_err().fact, messages::no_host_token_file().fact);
         let named = connection(Some("http://127.0.0.1:9999"), Some("mine"), &path).resolve().unwrap();
         assert_eq!(named.token_file().unwrap(), Path::new("mine"));
+        let from = (named.endpoint_from, named.token_from);
+        assert_eq!(from, (Origin::Option("--endpoint"), Origin::Option("--token-file")));
     }
 
     fn implicit(directory: &Path, text: &str) -> Result<Context, Failure> {

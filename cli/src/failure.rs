@@ -6,15 +6,30 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// The server refused, or something on this machine failed.
-    Refused = 1,
+    Refused,
     /// The command line, or a file named on it, is invalid. clap exits with the same status.
-    Usage = 2,
+    Usage,
+    /// `petsem operator status`: the node is sealed or stopped. Vault's command exits with the same status.
+    NotServing,
     /// No server answered.
-    Unreachable = 3,
+    Unreachable,
     /// The command to start was found, and cannot be started.
-    NotExecutable = 126,
+    NotExecutable,
     /// The command to start was not found.
-    NotFound = 127,
+    NotFound,
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Refused => 1,
+            Self::Usage | Self::NotServing => 2,
+            Self::Unreachable => 3,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+        }
+    }
 }
 
 /// What a person reads: what happened, then what to do.

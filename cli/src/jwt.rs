@@ -12,14 +12,14 @@ use zeroize::Zeroizing;
 
 use crate::context::Resolved;
 use crate::failure::Failure;
-use crate::{messages, private_file, value_source};
+use crate::{messages, private_file, remote, value_source};
 
 /// A JWT from a file. Platforms mount such files with modes of their own choice, and a JWT lives for minutes, so
 /// access for other users is reported and not refused.
 pub(crate) fn from_file(path: &Path) -> Result<Credentials, Failure> {
     let bytes = value_source::file_or_stdin(path, private_file::MAX_TOKEN_FILE)?;
     let text = private_file::trimmed_text(path, &bytes)?;
-    Ok(Credentials::new(&text)?)
+    remote::credentials(path, &text)
 }
 
 /// A JWT that can read, from the file or from the development issuer.

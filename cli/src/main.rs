@@ -15,6 +15,7 @@ mod context;
 mod dotenv;
 mod duration;
 mod failure;
+mod held_token;
 mod jwt;
 mod log;
 mod messages;
@@ -25,6 +26,7 @@ mod prompt;
 mod remote;
 mod report;
 mod revocation;
+mod service_manager;
 mod timestamp;
 mod unsealing;
 mod value_source;
@@ -51,12 +53,12 @@ struct CommandLine {
 fn main() -> ExitCode {
     let outcome = process::harden()
         .map_err(messages::cannot_harden)
-        .and_then(|umask| command_line().command.run(umask));
+        .and_then(|umask| command_line().command.run(umask, CommandLine::command));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::failure(&failure);
-            ExitCode::from(failure.exit as u8)
+            ExitCode::from(failure.exit.code())
         }
     }
 }

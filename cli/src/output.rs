@@ -88,9 +88,9 @@ pub(crate) struct ProgressBar {
 }
 
 impl ProgressBar {
-    /// A bar; invisible if standard error is not a terminal or the output is JSON.
+    /// A bar; invisible if standard error is not a terminal that can overwrite a line, or the output is JSON.
     pub(crate) fn new(json: bool) -> Self {
-        Self { visible: !json && io::stderr().is_terminal(), written: false }
+        Self { visible: !json && io::stderr().is_terminal() && !is_dumb(), written: false }
     }
 
     /// Replaces the line.
@@ -112,10 +112,12 @@ impl Drop for ProgressBar {
 
 /// Whether a terminal may get colors: <https://no-color.org>, and not a terminal that shows escapes as text.
 fn has_colors() -> bool {
-    let is = |name: &str, refuses: fn(&std::ffi::OsStr) -> bool| {
-        std::env::var_os(name).is_some_and(|value| refuses(&value))
-    };
-    !is("NO_COLOR", |value| !value.is_empty()) && !is("TERM", |value| value == "dumb")
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
+}
+
+/// Whether the terminal shows escapes as text.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
 /// Whether standard output is a terminal.
@@ -152,7 +154,7 @@ fn json_escaped(json: &str) -> String {
 /// A table: aligned on a terminal, tabs between cells otherwise.
 pub(crate) fn table(table: &Table) -> Result<(), Failure> {
     let text = match is_terminal() {
-        true => aligned(table, has_colors()),
+        true => aligned(table, has_colors(), terminal_width()),
         false => tabbed(table),
     };
     write(text.as_bytes())
@@ -162,7 +164,20 @@ fn tabbed(table: &Table) -> String {
     table.rows.iter().map(|row| row.join("\t") + "\n").collect()
 }
 
-fn aligned(table: &Table, color: bool) -> String {
+/// The width of the terminal at standard output, if it has one.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Narrowest last column that text is wrapped in; a narrower one goes below its row.
+const NARROWEST: usize = 30;
+/// Blanks before text that is below its row.
+const BELOW: usize = 4;
+
+/// The last column has the longest texts: they are wrapped between words, in their column if that is wide enough, else
+/// below their row.
+fn aligned(table: &Table, color: bool, terminal: Option<usize>) -> String {
     let width_of = |column: usize| {
         let cells = table.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(table.headings.get(column).map(|heading| heading.len())).max().unwrap_or(0)
@@ -174,11 +189,46 @@ fn aligned(table: &Table, color: bool) -> String {
     };
     let (bold, plain) = if color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let mut text = format!("{bold}{}{plain}\n", padded(&mut table.headings.iter().copied()));
+    let last = table.headings.len().saturating_sub(1);
+    let before: usize = widths.iter().take(last).map(|width| width + 2).sum();
+    let fits = |row: &[String], terminal: usize| {
+        row.get(last).is_none_or(|cell| before + cell.chars().count() <= terminal)
+    };
     for row in &table.rows {
-        text.push_str(&padded(&mut row.iter().map(String::as_str)));
-        text.push('\n');
+        match terminal {
+            Some(terminal) if !fits(row, terminal) => {
+                let (indent, joined) =
+                    if terminal >= before + NARROWEST { (before, true) } else { (BELOW, false) };
+                let lines =
+                    wrapped(row.get(last).map_or("", String::as_str), terminal.saturating_sub(indent));
+                let mut lines = lines.iter().map(String::as_str);
+                let first = if joined { lines.next() } else { None };
+                text.push_str(&padded(&mut row.iter().take(last).map(String::as_str).chain(first)));
+                text.push('\n');
+                lines.for_each(|line| text.push_str(&format!("{:indent$}{line}\n", "")));
+            }
+            _ => {
+                text.push_str(&padded(&mut row.iter().map(String::as_str)));
+                text.push('\n');
+            }
+        }
     }
     text
+}
+
+/// Lines of at most this width, cut between words. A longer word has a line of its own, uncut: it may be an id.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// A closed pipe (`petsem … | head`) ends the command quietly; any other error is a failure.
@@ -203,9 +253,35 @@ mod tests {
     #[test]
     fn a_terminal_gets_headings_and_columns() {
         assert_eq!(
-            aligned(&two_rows(), false),
+            aligned(&two_rows(), false, Some(40)),
             "NAME                     VERSION\nA                        12\nLONG\\u{1b}[31m\\u{9}NAME  3\n"
         );
+    }
+
+    #[test]
+    fn a_long_last_column_is_wrapped_between_words_and_its_ids_stay_whole() {
+        let mut table = Table::new(&["ID", "STATE", "CAVEATS"]);
+        let caveats = "only apps: 0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00; only actions: list, write";
+        table.row(["a".repeat(12), "valid".to_owned(), caveats.to_owned()]);
+        table.row(["b".to_owned(), "valid".to_owned(), "none".to_owned()]);
+        let in_column = "\
+ID            STATE  CAVEATS
+aaaaaaaaaaaa  valid  only apps:
+                     0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00; only
+                     actions: list, write
+b             valid  none
+";
+        assert_eq!(aligned(&table, false, Some(65)), in_column);
+        let below = "\
+ID            STATE  CAVEATS
+aaaaaaaaaaaa  valid
+    only apps:
+    0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00; only
+    actions: list, write
+b             valid  none
+";
+        assert_eq!(aligned(&table, false, Some(48)), below);
+        assert_eq!(aligned(&table, false, None).lines().nth(1).unwrap().len(), 21 + caveats.len());
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use petsem_seals::is_open_to_others;
+use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use zeroize::Zeroizing;
 
 /// Longest token file.
@@ -150,11 +152,21 @@ pub(crate) fn read_stream(
     read_bounded(name, stream, limit)
 }
 
-/// A new file with mode 0600, reserved for content that exists only once. It is deleted if it is dropped empty.
+/// A new file with mode 0600, reserved for content that exists only once. It gets its name with its content: a command
+/// that is killed meanwhile leaves no empty file, which would block the next attempt.
 pub(crate) struct Reserved {
     path: PathBuf,
     file: File,
-    filled: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The file has no name yet.
+    Unnamed,
+    /// The file system has no files without a name: it has one, and is deleted if it is dropped empty.
+    Named,
+    Filled,
 }
 
 impl Reserved {
@@ -163,12 +175,34 @@ impl Reserved {
     /// # Errors
     /// [`PrivateFileError::Exists`], or the system's error.
     pub(crate) fn new(path: &Path) -> Result<Self, PrivateFileError> {
+        if path.symlink_metadata().is_ok() {
+            return Err(PrivateFileError::Exists { path: path.into() });
+        }
+        match Self::unnamed(path) {
+            Ok(file) => Ok(Self { path: path.into(), file, state: State::Unnamed }),
+            Err(_) => Self::named(path),
+        }
+    }
+
+    fn unnamed(path: &Path) -> io::Result<File> {
+        let directory = match path.parent() {
+            Some(directory) if !directory.as_os_str().is_empty() => directory,
+            _ => Path::new("."),
+        };
+        let flags = i32::try_from(OFlags::TMPFILE.bits()).map_err(io::Error::other)?;
+        let file = OpenOptions::new().write(true).mode(0o600).custom_flags(flags).open(directory)?;
+        // The way to its name.
+        through_proc(&file).symlink_metadata()?;
+        Ok(file)
+    }
+
+    fn named(path: &Path) -> Result<Self, PrivateFileError> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => PrivateFileError::Exists { path: path.into() },
             _ => PrivateFileError::Write { path: path.into(), source },
         })?;
-        Ok(Self { path: path.into(), file, filled: false })
+        Ok(Self { path: path.into(), file, state: State::Named })
     }
 
     /// Writes the content and a newline; both are on the disk when this returns.
@@ -190,17 +224,28 @@ impl Reserved {
     }
 
     fn finish(mut self, written: io::Result<()>) -> Result<(), PrivateFileError> {
-        match written.and_then(|()| self.file.sync_all()) {
-            Ok(()) => self.filled = true,
-            Err(source) => return Err(PrivateFileError::Write { path: self.path.clone(), source }),
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => PrivateFileError::Exists { path: self.path.clone() },
+            _ => PrivateFileError::Write { path: self.path.clone(), source },
+        };
+        written.and_then(|()| self.file.sync_all()).map_err(failed)?;
+        if self.state == State::Unnamed {
+            let named = linkat(CWD, through_proc(&self.file), CWD, &self.path, AtFlags::SYMLINK_FOLLOW);
+            named.map_err(|error| failed(error.into()))?;
         }
+        self.state = State::Filled;
         Ok(())
     }
 }
 
+/// The path of an open file, as open(2) has it for `O_TMPFILE`.
+fn through_proc(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if !self.filled {
+        if self.state == State::Named {
             // Half a token is useless, and would block the next attempt.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -314,13 +359,37 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_file_without_content_is_deleted_on_drop() {
+    fn a_reserved_file_has_no_name_before_its_content_so_a_killed_command_leaves_none() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         let reserved = Reserved::new(&path).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        // As if the process ended: nothing is cleaned up.
+        std::mem::forget(reserved);
+        Reserved::new(&path).unwrap().fill(b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second\n");
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let reserved = Reserved::new(&path).unwrap();
+        std::fs::write(&path, "of another").unwrap();
+        assert!(matches!(reserved.fill(b"late"), Err(PrivateFileError::Exists { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"of another");
+    }
+
+    #[test]
+    fn where_files_need_a_name_one_without_content_is_deleted_on_drop() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let reserved = Reserved::named(&path).unwrap();
         assert!(path.exists());
         drop(reserved);
         assert!(!path.exists());
+        Reserved::named(&path).unwrap().fill(b"whole").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole\n");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
 
-/// The umask that this process was started with, for the program that replaces it.
+/// The umask that this process was started with, for the program that replaces it, and for man pages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InheritedUmask(Mode);
 
 impl InheritedUmask {
-    /// Restores that umask: right before an exec, and nowhere else.
+    /// Restores that umask: right before an exec, or for files that are for everyone, and nowhere else.
     pub(crate) fn restore(self) {
         umask(self.0);
     }

@@ -1,9 +1,10 @@
 //! The server as the commands see it: typed calls that return data or a [`Failure`].
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use petsem_api::ErrorCode;
+use petsem_api::{ErrorCode, ExplainToken, Explanation};
 use petsem_client::{
     CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
 };
@@ -24,22 +25,25 @@ pub(crate) struct Remote {
     runtime: Runtime,
     client: Client,
     credentials: Credentials,
+    /// Where the token is from, for errors.
+    token_file: PathBuf,
 }
 
 impl Remote {
     /// Reads the token file. Nothing is sent yet.
     pub(crate) fn open(resolved: &Resolved) -> Result<Self, Failure> {
-        let token = value_source::token(resolved.token_file()?)?;
-        Self::with_token(resolved, &token)
+        let file = resolved.token_file()?;
+        Self::with_token(resolved, file, &value_source::token(file)?)
     }
 
-    /// As [`Remote::open`], for a token that has been read: a pipe can be read once.
-    pub(crate) fn with_token(resolved: &Resolved, token: &str) -> Result<Self, Failure> {
+    /// As [`Remote::open`], for a token that has been read from this file: a pipe can be read once.
+    pub(crate) fn with_token(resolved: &Resolved, file: &Path, token: &str) -> Result<Self, Failure> {
         let endpoint: Endpoint = resolved.endpoint.parse()?;
         Ok(Self {
             runtime: runtime()?,
             client: Client::builder(vec![endpoint]).build(),
-            credentials: Credentials::new(token)?,
+            credentials: credentials(file, token)?,
+            token_file: file.into(),
         })
     }
 
@@ -65,8 +69,15 @@ impl Remote {
         match self.runtime.block_on(call) {
             Ok(answer) => Ok(Some(answer)),
             Err(CallError::Refused { code: ErrorCode::NotFound, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(messages::refused_with_token(error, &self.token_file)),
         }
+    }
+
+    /// Asks what the tokens of this command may do; an answer means that the server accepts them.
+    pub(crate) fn accepts(&self, request: &ExplainToken) -> Result<(), CallError> {
+        let call =
+            self.client.call(Method::POST, "/v1/tokens/explain", Some(&self.credentials), Some(request));
+        self.runtime.block_on(call).map(|_: Explanation| ())
     }
 
     pub(crate) fn put<Answer: DeserializeOwned>(
@@ -135,8 +146,13 @@ impl Remote {
         request: Option<&impl Serialize>,
     ) -> Result<Answer, Failure> {
         let call = self.client.call(method, path, Some(&self.credentials), request);
-        Ok(self.runtime.block_on(call)?)
+        self.runtime.block_on(call).map_err(|error| messages::refused_with_token(error, &self.token_file))
     }
+}
+
+/// A token from a file, as a credential.
+pub(crate) fn credentials(file: &Path, token: &str) -> Result<Credentials, Failure> {
+    Credentials::new(token).map_err(|error| messages::no_credential(file, &error))
 }
 
 fn reports_sealed(failure: &EndpointFailure) -> bool {

@@ -216,6 +216,11 @@ impl Engine {
         problems
     }
 
+    /// The denials that are in force only on this node.
+    pub fn denials_waiting(&self) -> usize {
+        self.denials.waiting().len()
+    }
+
     /// Warnings for the operator that do not affect readiness, each with a hint.
     pub fn warnings(&self) -> Vec<String> {
         let control = self.control();

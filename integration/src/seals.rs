@@ -87,9 +87,19 @@ pub fn init(installation: &Installation, files: &[(&str, &Path)]) -> Ended {
 /// If it does not show the state of the node.
 pub fn status(installation: &Installation) -> Value {
     let ended = operator(installation, &["status", "--json"], &[]);
-    // Libraries of devices print to standard error.
-    let (_, json) = done(&ended).split_at(ended.printed.find("{\n").unwrap_or_default());
-    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {}", ended.printed))
+    // Libraries of devices print to standard error, as the command does after it if the node is not ready.
+    let (_, json) = ended.printed.split_at(ended.printed.find("{\n").unwrap_or_default());
+    let (json, _) = json.split_at(json.rfind("\n}").map_or(json.len(), |end| end + 2));
+    let status: Value =
+        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {}", ended.printed));
+    let (state, ready) = (status.get("state").and_then(Value::as_str), status.get("ready"));
+    let code = match (state, ready.and_then(Value::as_bool)) {
+        (Some("open"), Some(true)) => 0,
+        (Some("open"), _) => 1,
+        _ => 2,
+    };
+    assert_eq!(ended.status.code(), Some(code), "{}", ended.printed);
+    status
 }
 
 /// The seals of the store, as shown by `petsem operator status`.

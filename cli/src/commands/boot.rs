@@ -1,7 +1,7 @@
 //! `petsem boot`: boots one process Machine by hand, as a host boots every Machine.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -81,9 +81,10 @@ impl Boot {
         let (allowed, mapped) = (self.allowed.names()?, self.allowed.mapped()?);
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
-        let host_token = value_source::token(resolved.host_token_file(self.host_token_file.as_deref())?)?;
+        let host_token_file = resolved.host_token_file(self.host_token_file.as_deref())?;
+        let host_token = value_source::token(host_token_file)?;
         let proof = self.proof(&resolved, &app)?;
-        let flow = flow(&resolved, &host_token)?;
+        let flow = flow(&resolved, host_token_file, &host_token)?;
         let booting = flow.boot(&app, &self.machine, self.min_version, Some(&proof));
         let booted = remote::wait_for(booting)??;
         let bundle = booted.bundle();
@@ -110,7 +111,7 @@ impl Boot {
             return jwt::for_boot(key, app, &self.machine, host);
         }
         let token = value_source::token(resolved.token_file()?)?;
-        let own = Credentials::new(&token)?;
+        let own = remote::credentials(resolved.token_file()?, &token)?;
         let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
         Ok(narrow_for_boot(&own, &app_id(resolved, app, &token)?, &self.machine, host, now)?)
     }
@@ -128,13 +129,13 @@ fn report(flow: &BootFlow, booted: &Booted, left_out: &[LeftOut]) -> Result<(), 
 }
 
 /// The host token's discharger is petsem's own: the server that is called.
-fn flow(resolved: &Resolved, host_token: &str) -> Result<BootFlow, Failure> {
+fn flow(resolved: &Resolved, file: &Path, host_token: &str) -> Result<BootFlow, Failure> {
     let endpoint: Endpoint = resolved.endpoint.parse()?;
     let mut client = Client::builder(vec![endpoint.clone()]);
     if let Some(location) = discharger(host_token) {
         client = client.discharger(&location, vec![endpoint]);
     }
-    Ok(BootFlow::new(Arc::new(client.build()), Credentials::new(host_token)?)?)
+    Ok(BootFlow::new(Arc::new(client.build()), remote::credentials(file, host_token)?)?)
 }
 
 fn discharger(host_token: &str) -> Option<String> {
@@ -149,7 +150,7 @@ fn app_id(resolved: &Resolved, app: &AppRef, token: &str) -> Result<AppId, Failu
         (AppRef::Id(id), _) => Ok(*id),
         (AppRef::Name(_), Some(id)) => Ok(id),
         (AppRef::Name(name), None) => {
-            let remote = Remote::with_token(resolved, token)?;
+            let remote = Remote::with_token(resolved, resolved.token_file()?, token)?;
             remote.get::<petsem_api::App>(&format!("/v1/apps/{name}")).map(|app| app.id)
         }
     }

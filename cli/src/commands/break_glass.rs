@@ -60,7 +60,7 @@ impl BreakGlass {
         let token = Zeroizing::new(std::mem::take(&mut requested.token));
         output::notice(&messages::break_glass_waits(&requested));
         let wait = self.wait.map_or(MAX_WAIT, |wait| wait.0.min(MAX_WAIT));
-        let parsed = UnverifiedToken::parse(&token).map_err(|error| messages::not_a_token(&error))?;
+        let parsed = UnverifiedToken::parse(&token).map_err(|error| messages::no_token_sent(&error))?;
         let undischarged = parsed.undischarged(&[]);
         let (location, ticket) = undischarged.first().ok_or_else(messages::no_ticket)?;
         let discharge = remote.discharge_ticket(&resolved, location, ticket, wait)?;

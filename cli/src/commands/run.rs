@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use petsem_api::SecretName;
-use petsem_client::{Bundle, Client, Credentials, Endpoint, Exec, Injector};
+use petsem_client::{Bundle, Client, Endpoint, Exec, Injector};
 
 use crate::arguments::{AllowedNames, secret_names};
 use crate::context::{AppArgument, Connection};
@@ -66,7 +66,7 @@ impl Run {
         let credentials = match self.break_glass.as_ref().or(self.exchanged.as_ref()) {
             Some(path) => {
                 resolved.check_named(path)?;
-                Credentials::new(&value_source::token(path)?)?
+                remote::credentials(path, &value_source::token(path)?)?
             }
             None => jwt::for_workload(self.jwt_file.as_deref(), &resolved)?,
         };

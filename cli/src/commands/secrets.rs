@@ -1,5 +1,6 @@
 //! `petsem secrets`: an app owner's work with values that are never shown again.
 
+mod get;
 mod history;
 mod import;
 mod list;
@@ -9,6 +10,8 @@ mod unset;
 
 use clap::Subcommand;
 
+pub(crate) use get::Readers;
+
 use crate::failure::Failure;
 
 #[derive(Subcommand)]
@@ -16,6 +19,7 @@ pub(crate) enum Secrets {
     Set(set::Set),
     Unset(unset::Unset),
     List(list::List),
+    Get(get::Get),
     Import(import::Import),
     History(history::History),
     Rollback(rollback::Rollback),
@@ -27,6 +31,7 @@ impl Secrets {
             Self::Set(set) => set.run(),
             Self::Unset(unset) => unset.run(),
             Self::List(list) => list.run(),
+            Self::Get(get) => get.run(),
             Self::Import(import) => import.run(),
             Self::History(history) => history.run(),
             Self::Rollback(rollback) => rollback.run(),

@@ -6,12 +6,12 @@ use clap::Args;
 use petsem_server::{Settings, serve};
 
 use crate::failure::Failure;
-use crate::{log, remote};
+use crate::{log, remote, service_manager};
 
 /// Run the server
 ///
 /// It runs until SIGTERM, SIGINT or SIGQUIT, then finishes the requests in progress and exits with 0. SIGHUP reloads
-/// nothing and is ignored. It logs to standard error; PETSEM_LOG is the log filter (default: info).
+/// nothing and is ignored. To systemd it reports when it listens (Type=notify). It logs to standard error; PETSEM_LOG is the log filter (default: info).
 #[derive(Args)]
 pub(crate) struct Server {
     /// The configuration file; `petsem config reference` prints a documented one
@@ -24,6 +24,6 @@ impl Server {
         log::start()?;
         let settings = Settings::read(&self.config)?;
         log::starting(&self.config, &settings);
-        Ok(remote::serve(serve(settings, |_| ()))??)
+        Ok(remote::serve(serve(settings, |_| service_manager::ready()))??)
     }
 }

@@ -1,16 +1,18 @@
 //! The server's answers: refusals, and changes to secrets, keys, orgs and apps.
 
 use std::io;
+use std::path::Path;
 
 use petsem_api::{
     App, AppRef, AppSettings, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId, SecretKeyName,
     SecretName, SetSecretKeyResponse,
 };
 use petsem_client::{
-    BootFlowError, CallError, DeliveryError, LeftOut, LeftOutReason, NarrowError, Rejection,
+    BootFlowError, CallError, CredentialsError, DeliveryError, EndpointFailure, FailureKind, LeftOut,
+    LeftOutReason, NarrowError, Rejection,
 };
 
-use super::phrasing::plural;
+use super::phrasing::{counted, file_name, plural, split_hint};
 use crate::failure::{Exit, Failure};
 
 pub(crate) const DELETED_ENTRY: &str = "(deleted)";
@@ -18,33 +20,70 @@ pub(crate) const VALID_SIGNATURE: &str = "the signature is valid";
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        let hint = match &error {
-            CallError::Refused { code, request_id: Some(id), .. } => Some(audited_as(*code, *id)),
-            _ => None,
-        };
         let (exit, fact) = match &error {
-            CallError::Refused { code, message, .. } => (Exit::Refused, format!("{message} ({code})")),
+            CallError::Refused { code, message, request_id, .. } => {
+                let request = request_id.map_or(String::new(), |id| format!(", request {id}"));
+                (Exit::Refused, format!("{message} ({code}){request}"))
+            }
             CallError::Unavailable { .. } => (Exit::Unreachable, error.to_string()),
             _ => (Exit::Refused, error.to_string()),
+        };
+        let hint = match &error {
+            CallError::Refused { code, request_id: Some(id), .. } => audited_as(*code, *id),
+            CallError::Unavailable { failures, .. } if failures.iter().all(is_silent) => {
+                Some("on its node, `petsem operator status --config FILE` shows whether it runs".to_owned())
+            }
+            _ => None,
         };
         Self { exit, fact, hint }
     }
 }
 
-/// Requests whose credential did not verify are aggregated in the audit log; unknown routes are not recorded.
-fn audited_as(code: ErrorCode, id: RequestId) -> String {
-    match code {
-        ErrorCode::TokenMissing
-        | ErrorCode::TokenMalformed
-        | ErrorCode::TokenInvalid
-        | ErrorCode::DischargeMissing => {
-            format!("this was request {id}; the server's audit log only counts such refusals")
-        }
-        ErrorCode::NoRoute | ErrorCode::MethodNotAllowed => {
-            format!("this was request {id}; the audit log has no line for it")
-        }
-        _ => format!("the server's audit log has this request as {id}"),
-    }
+fn is_silent(failure: &EndpointFailure) -> bool {
+    !matches!(failure.kind, FailureKind::Status { .. })
+}
+
+/// The audit line of a refusal says more than its answer. Requests whose credential did not verify are aggregated, and
+/// unknown routes are not recorded. Other errors say themselves what to do.
+fn audited_as(code: ErrorCode, id: RequestId) -> Option<String> {
+    let says_more = matches!(
+        code,
+        ErrorCode::Forbidden | ErrorCode::PolicyDenied | ErrorCode::Integrity | ErrorCode::Internal
+    );
+    says_more.then(|| {
+        format!(
+            "on the server's node, `petsem operator audit show DIRECTORY --request {id}` shows its audit line"
+        )
+    })
+}
+
+/// A refusal of a request with the token of this file: what depends on the token says so.
+pub(crate) fn refused_with_token(error: CallError, file: &Path) -> Failure {
+    let file = file_name(file);
+    let hint = match &error {
+        CallError::Refused { code, .. } => match code {
+            ErrorCode::TokenMissing
+            | ErrorCode::TokenMalformed
+            | ErrorCode::TokenInvalid
+            | ErrorCode::TokenExpired
+            | ErrorCode::Revoked
+            | ErrorCode::DischargeMissing
+            | ErrorCode::DischargeInvalid => Some(format!(
+                "this is the token of {file}; `petsem whoami` shows what it is, and where it is from"
+            )),
+            ErrorCode::Forbidden | ErrorCode::ReadNeedsWorkload => {
+                Some(format!("this is the token of {file}; `petsem whoami` shows what it may do"))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    Failure { hint: hint.or(failure.hint), ..failure }
+}
+
+pub(crate) fn no_credential(file: &Path, error: &CredentialsError) -> Failure {
+    split_hint(Exit::Usage, &format!("{}: {error}", file_name(file)))
 }
 
 impl From<BootFlowError> for Failure {
@@ -180,9 +219,10 @@ pub(crate) fn settings_changed(app: &App) -> String {
     let allowed: Vec<_> = allowed_reserved_names.iter().map(SecretName::as_str).collect();
     let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(" ") };
     format!(
-        "the settings of {}: renewals of {renewal_life} seconds, {history} values of each secret, allowed reserved names: \
-         {allowed}",
-        app.name
+        "the settings of {}: renewals of {}, {} of each secret, allowed reserved names: {allowed}",
+        app.name,
+        counted(*renewal_life, "second", "seconds"),
+        counted(u64::from(*history), "value", "values")
     )
 }
 

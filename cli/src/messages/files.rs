@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::phrasing::file_name;
+use super::phrasing::{file_name, plural};
 use crate::dotenv::{DotenvError, ProblemKind};
 use crate::failure::{Exit, Failure};
 use crate::private_file::PrivateFileError;
@@ -123,6 +123,10 @@ impl From<PromptError> for Failure {
             PromptError::TooLong => refused("the line is longer than a value may be (64 KiB)"),
         }
     }
+}
+
+pub(crate) fn pages_written(count: usize, directory: &Path) -> String {
+    format!("{count} {} in {}", plural(count, "man page", "man pages"), directory.display())
 }
 
 pub(crate) fn stdin_taken() -> Failure {

@@ -5,7 +5,7 @@ use std::path::Path;
 use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom, LeftOutKey};
 use petsem_policy::evaluate::{BOOT_LIFE_SECONDS, READ_LIFE_SECONDS};
 
-use super::phrasing::file_name;
+use super::phrasing::{counted, file_name};
 use crate::failure::{Exit, Failure};
 
 pub(crate) fn invalid_issuer(path: &Path, error: &serde_json::Error) -> Failure {
@@ -118,9 +118,10 @@ pub(crate) fn issuer_keys(issuer: &Issuer) -> String {
         _ => "unknown to this version".to_owned(),
     };
     let Some(fetched) = &issuer.fetched else { return from };
-    let age = fetched.age_seconds.map_or("never fetched".to_owned(), |age| {
-        format!("{} keys fetched {age} s ago{}", fetched.keys, not_used(issuer))
-    });
+    let keys = counted(fetched.keys, "key", "keys");
+    let age = fetched
+        .age_seconds
+        .map_or("never fetched".to_owned(), |age| format!("{keys} fetched {age} s ago{}", not_used(issuer)));
     match &fetched.problem {
         None => format!("{from}, {age}"),
         Some(problem) => format!("{from}, {age}; last fetch failed: {problem}"),

@@ -6,7 +6,7 @@ use petsem_api::MintedToken;
 use petsem_seals::KeyFileError;
 use petsem_server::{Installed, ServeError, SettingsError, StartError};
 
-use super::phrasing::{plural, split_hint};
+use super::phrasing::{counted, split_hint};
 use crate::failure::{Exit, Failure};
 use crate::report::AuditReport;
 
@@ -152,6 +152,19 @@ pub(crate) fn no_audit_log(directory: &Path) -> Failure {
     )
 }
 
+pub(crate) fn no_such_request(request: &str, directory: &Path) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("the audit log in {} has no line of the request {request}", directory.display()),
+        "look in the log of the node that answered; refusals of strangers have no lines of their own: they are counted in \
+         `request.unverified`",
+    )
+}
+
+pub(crate) fn requests(count: u64) -> String {
+    counted(count, "request", "requests")
+}
+
 pub(crate) fn loss_accepted(accepted: &str) -> String {
     format!(
         "{accepted}\nthe database could not be compared with the lost log: compare its apps with a shipped copy, and find \
@@ -170,15 +183,15 @@ pub(crate) fn audit_verified(report: &AuditReport) -> String {
     let sealed = match report.without_mac {
         0 => String::new(),
         count => format!(
-            "; {count} have no MAC: the node was sealed then, and anyone who can write its disk can forge such lines"
+            "; {count} {}: the node was sealed then, and anyone who can write its disk can forge such lines",
+            if count == 1 { "has no MAC" } else { "have no MAC" }
         ),
     };
     format!(
-        "the audit log is intact: lines {} to {}, {} {}, {} recovered after a kill{sealed}",
+        "the audit log is intact: lines {} to {}, {}, {} recovered after a kill{sealed}",
         report.first_line,
         report.last_line,
-        report.checkpoints,
-        plural(usize::try_from(report.checkpoints).unwrap_or(usize::MAX), "checkpoint", "checkpoints"),
+        counted(report.checkpoints, "checkpoint", "checkpoints"),
         report.recovered.len()
     )
 }

@@ -2,7 +2,7 @@
 
 use petsem_api::{AppRef, RotationProgress};
 
-use super::phrasing::plural;
+use super::phrasing::{counted, plural};
 use crate::failure::{Exit, Failure};
 
 pub(crate) const KEYRING: &str = "keyring";
@@ -35,7 +35,11 @@ pub(crate) fn rotation_bar(progress: &RotationProgress) -> String {
     let (done, total) = (progress.done, progress.total.max(1));
     let full = (done.saturating_mul(BAR_WIDTH) / total).min(BAR_WIDTH);
     let bar: String = (0..BAR_WIDTH).map(|place| if place < full { '#' } else { '.' }).collect();
-    format!("[{bar}] {done} of {} rows, {} keys re-wrapped", progress.total, progress.rewrapped)
+    format!(
+        "[{bar}] {done} of {}, {} re-wrapped",
+        counted(progress.total, "row", "rows"),
+        counted(progress.rewrapped, "key", "keys")
+    )
 }
 
 pub(crate) fn rotation_done(progress: Option<&RotationProgress>) -> String {

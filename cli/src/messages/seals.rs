@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
-use petsem_server::{
-    Compromised, NodeStatus, ReplacementStep, RotatedRoot, SealInfo, StoreReport, StoreStatus, TriedSeal,
-};
+use petsem_server::{Compromised, ReplacementStep, RotatedRoot, SealInfo, StoreReport, TriedSeal};
 
 use super::files::NO_TERMINAL;
-use super::phrasing::{file_name, plural, split_hint};
+use super::phrasing::{counted, file_name, plural, split_hint};
 use crate::failure::{Exit, Failure};
 
 pub(crate) const NEW_PASSPHRASE_PROMPT: &str = "New passphrase (not shown): ";
@@ -125,7 +123,10 @@ pub(crate) fn seal_result(tried: &TriedSeal) -> String {
 pub(crate) fn seals_not_verified(count: usize) -> Failure {
     Failure::new(
         Exit::Refused,
-        format!("{count} of the seals did not open the store, or were not tried"),
+        format!(
+            "{count} of the seals did not open the store, or {} not tried",
+            if count == 1 { "was" } else { "were" }
+        ),
         "give what they need, or remove them: `petsem operator seal remove`",
     )
 }
@@ -216,65 +217,6 @@ pub(crate) fn compromised_removed(done: &Compromised) -> String {
     )
 }
 
-/// `petsem operator status`: the most urgent facts first.
-pub(crate) fn node_status(status: &NodeStatus) -> String {
-    let mut lines = Vec::new();
-    match &status.server {
-        None => lines.push("server      not running on this node".to_owned()),
-        Some(server) if server.sealed => {
-            lines.push(format!("server      SEALED since {}, version {}", server.since, server.version));
-            lines.extend(server.why_sealed.iter().map(|why| format!("            {}", indented(why))));
-        }
-        Some(server) => {
-            let by = server.opened_by.as_deref().unwrap_or("an unknown seal");
-            lines.push(format!("server      open since {}, version {}", server.since, server.version));
-            lines.push(format!("opened by   {by}"));
-            if let Some(age) = server.feed_age_seconds {
-                lines.push(format!("feed        read {age} s ago"));
-            }
-            if let (Some(written), Some(reserve)) = (server.audit_lines, server.audit_reserve_bytes) {
-                lines.push(format!(
-                    "audit       {written} lines since then, {} MiB in reserve",
-                    reserve / (1024 * 1024)
-                ));
-            }
-        }
-    }
-    if let Some(seal) = &status.would_open {
-        lines.push(format!("would open  {seal}"));
-    }
-    lines.extend(store_status(&status.store));
-    if status.problems.is_empty() {
-        lines.push("problems    none".to_owned());
-    }
-    lines.extend(status.problems.iter().map(|problem| format!("problem     {}", indented(problem))));
-    lines.join("\n")
-}
-
-fn store_status(store: &StoreStatus) -> Vec<String> {
-    let checked = if store.checked { "" } else { "; read from the database without verification" };
-    let mut lines = vec![
-        format!("store       {}, epoch {}{checked}", store.store, store.epoch),
-        format!(
-            "keys        root version {}, keyring version {} ({} in all)",
-            store.root_version, store.keyring_version, store.keyring_versions
-        ),
-    ];
-    lines.extend(store.seals.iter().map(|seal| {
-        let verified = match &seal.verified_at {
-            Some(at) => format!("opened {at}"),
-            None => "NEVER opened".to_owned(),
-        };
-        let short = seal.id.get(..8).unwrap_or(&seal.id);
-        format!("seal        {short}  {}  {}  {verified}", seal.kind, seal.description)
-    }));
-    lines
-}
-
-fn indented(text: &str) -> String {
-    text.replace('\n', "\n            ")
-}
-
 pub(crate) fn store_verified(report: &StoreReport) -> String {
     let mut lines = report.faults.clone();
     lines.extend(report.behind.iter().map(|app| match app.store_version {
@@ -288,24 +230,40 @@ pub(crate) fn store_verified(report: &StoreReport) -> String {
         ),
     }));
     let audit = match report.audit_lines {
-        Some(count) => format!("{count} audit lines"),
+        Some(count) => counted(count, "audit line", "audit lines"),
         None => "no audit log of this node".to_owned(),
     };
     lines.push(format!(
-        "checked {} rows, {} apps, {} values, {} secret keys, {} control changes, {audit}",
-        report.rows, report.apps, report.values, report.secret_keys, report.changes
+        "checked {}, {}, {}, {}, {}, {audit}",
+        counted(report.rows, "row", "rows"),
+        counted(report.apps, "app", "apps"),
+        counted(report.values, "value", "values"),
+        counted(report.secret_keys, "secret key", "secret keys"),
+        counted(report.changes, "control change", "control changes"),
     ));
+    lines.push(match (report.is_good(), report.audit_lines) {
+        (false, _) => not_intact(report),
+        (true, Some(_)) => "the store is intact, and has everything that the audit log records".to_owned(),
+        (true, None) => {
+            "the store is intact; without an audit log nothing shows whether it is an older state".to_owned()
+        }
+    });
     lines.join("\n")
+}
+
+fn not_intact(report: &StoreReport) -> String {
+    let behind = u64::try_from(report.behind.len()).unwrap_or(u64::MAX);
+    format!(
+        "the store is NOT intact: {}, {} behind the audit log",
+        counted(report.fault_count, "fault", "faults"),
+        counted(behind, "app", "apps")
+    )
 }
 
 pub(crate) fn store_not_intact(report: &StoreReport) -> Failure {
     Failure::new(
         Exit::Refused,
-        format!(
-            "the store is not intact: {} faults, {} apps behind the audit log",
-            report.fault_count,
-            report.behind.len()
-        ),
+        not_intact(report),
         "put the newer database back, or restore a backup; find out who can write to the database",
     )
 }

@@ -8,6 +8,7 @@ use petsem_server::Denied;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::phrasing::file_name;
 use crate::failure::{Exit, Failure};
 use crate::report::TokenDescription;
 
@@ -25,34 +26,50 @@ pub(crate) fn token_to_terminal() -> Failure {
     )
 }
 
-pub(crate) fn no_token() -> Failure {
-    Failure::new(Exit::Usage, "no token given", "give the text that starts with fm2_")
-}
-
-pub(crate) fn not_a_token(error: &TextError) -> Failure {
+pub(crate) fn no_token(file: &Path) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("not a single token: {error}"),
+        format!("{} has no token", file_name(file)),
+        "give the text that starts with fm2_",
+    )
+}
+
+pub(crate) fn not_a_token(file: &Path, error: &TextError) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} is not a single token: {error}", file_name(file)),
         "give one token, the text that starts with fm2_, without its discharges",
     )
 }
 
-pub(crate) fn header_refused(error: &HeaderError) -> Failure {
-    Failure::new(Exit::Usage, error.to_string(), "give one token and its discharges")
+/// A token that the server sent.
+pub(crate) fn no_token_sent(error: &TextError) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("the server's answer is not a token: {error}"),
+        "check that the endpoint is a petsem server of this version",
+    )
 }
 
-pub(crate) fn element_malformed(number: usize) -> Failure {
+pub(crate) fn header_refused(file: &Path, error: &HeaderError) -> Failure {
+    Failure::new(Exit::Usage, format!("{}: {error}", file_name(file)), "give one token and its discharges")
+}
+
+pub(crate) fn element_malformed(file: &Path, number: usize) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("token {number} is malformed: it is truncated, or not in canonical form"),
+        format!(
+            "{}: token {number} is malformed: it is truncated, or not in canonical form",
+            file_name(file)
+        ),
         "copy the whole text, from fm2_ to its end",
     )
 }
 
-pub(crate) fn element_foreign(number: usize) -> Failure {
+pub(crate) fn element_foreign(file: &Path, number: usize) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("token {number} is not a macaroon"),
+        format!("{}: token {number} is not a macaroon", file_name(file)),
         "give the text that starts with fm2_; JWTs and OAuth tokens are not supported here",
     )
 }

@@ -17,7 +17,8 @@ Exit status:
   2  the command line, or a file named on it, is invalid
   3  no server answered, or none is available now (502, 503, 504)
 `petsem run` and `petsem boot` exit with the status of the command that they start, with 127 if it
-is not found, and with 126 if it cannot be started.";
+is not found, and with 126 if it cannot be started. `petsem operator status` exits with 0 if the
+node is ready, with 2 if it is sealed or stopped, and with 1 otherwise.";
 
 pub(crate) const TOKEN_VARIABLE_IGNORED: &str = "PETSEM_TOKEN is ignored: a token in the environment is visible to other \
      processes of this user; put it into a file and name that in PETSEM_TOKEN_FILE, or give --token-file -";

@@ -13,8 +13,8 @@ pub enum BootFlowError {
     HostToken,
     /// The token has no third-party caveat, so it is not a host token.
     #[error(
-        "the token is not a host token, because it needs no discharge; enroll this host and give the token that \
-         `petsem token create --kind host` creates"
+        "the token is not a host token, because it needs no discharge; enroll this host with `petsem host enroll`, and \
+         give the token that `petsem token create --kind host` then creates"
     )]
     NoTicket,
     /// Neither a renewal nor a proof.

@@ -68,7 +68,10 @@ impl DenialFolder {
     }
 
     /// The ids of the denials in the directory.
-    pub(crate) fn denials(&self) -> io::Result<Vec<RequestId>> {
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn denials(&self) -> io::Result<Vec<RequestId>> {
         let entries = match std::fs::read_dir(&self.0) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -36,13 +36,12 @@ pub(crate) fn feed_too_old(age: u64) -> String {
 }
 
 pub(crate) fn denials_not_read(count: usize) -> String {
-    format!(
-        "{count} denials cannot be read, so they are not in force; the log gives the reason and the owner that the files need"
-    )
+    let denials =
+        if count == 1 { "denial cannot be read, so it is" } else { "denials cannot be read, so they are" };
+    format!("{count} {denials} not in force; the log gives the reason and the owner that the files need")
 }
 
 pub(crate) fn denials_on_this_node(count: usize) -> String {
-    format!(
-        "{count} denials are in force only on this node; other nodes follow when the store accepts writes"
-    )
+    let denials = if count == 1 { "denial is" } else { "denials are" };
+    format!("{count} {denials} in force only on this node; other nodes follow when the store accepts writes")
 }

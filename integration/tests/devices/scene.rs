@@ -113,7 +113,8 @@ impl<D: Device> Scene<D> {
         let why = seen["server"]["why_sealed"].to_string();
         // `petsem status` and the log say the same.
         let shown = self.operator(&["status"]);
-        assert!(done(&shown).contains("SEALED"), "{}", shown.printed);
+        assert_eq!(shown.status.code(), Some(2), "{}", shown.printed);
+        assert!(shown.printed.contains("SEALED"), "{}", shown.printed);
         let logged = server.printed_line("the server is sealed");
         assert!(logged.contains("petsem operator unseal"), "{}", server.printed());
         why
@@ -330,7 +331,8 @@ pub(crate) fn store_stays_sealed_without_its_device<D: Device>(device: D) {
     scene.device.take_away();
     let why = scene.why_away();
     let looked = scene.operator(&["status"]);
-    says(done(&looked), &why);
+    assert_eq!(looked.status.code(), Some(2), "{}", looked.printed);
+    says(&looked.printed, &why);
     says(&looked.printed, &["not running on this node".to_owned()]);
     let server = scene.start();
     says(&scene.why_sealed(&server), &why);

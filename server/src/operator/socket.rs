@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use petsem_api::{ErrorCode, RequestId};
+use petsem_api::{ErrorCode, RequestId, RotationList};
 use petsem_engine::{Failure, NodeAnswer, StoreStatus};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -127,6 +127,10 @@ pub struct ServerStatus {
     pub audit_lines: Option<u64>,
     /// Preallocated bytes that the audit log can still write on a full disk.
     pub audit_reserve_bytes: Option<u64>,
+    /// Denials that are in force only on this node.
+    pub denials_waiting: Option<usize>,
+    /// The rotations in progress.
+    pub rotations: Option<RotationList>,
     /// Problems, each with what to do.
     pub problems: Vec<String>,
     /// The store as the server sees it; none while it is sealed.

@@ -1,9 +1,11 @@
 //! `petsem operator status`: the status of this node, with or without a running server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use petsem_audit::AuditStats;
-use petsem_engine::{MOST_KEYRING_VERSIONS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows};
+use petsem_engine::{
+    DenialFolder, MOST_KEYRING_VERSIONS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows,
+};
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::Serialize;
 
@@ -19,13 +21,19 @@ use crate::settings::Settings;
 pub struct NodeStatus {
     /// `open`, `sealed`, `audit_lost` or `stopped`.
     pub state: &'static str,
+    /// Whether a server is open here, and has no problem of its own.
+    pub ready: bool,
     /// The server that runs here, if one does.
     pub server: Option<ServerStatus>,
     /// The store.
     pub store: StoreStatus,
     /// The seal that would open the store at a start; tried only if no server runs.
     pub would_open: Option<String>,
-    /// Problems, each with the command to type.
+    /// The directory of the audit log.
+    pub audit_directory: PathBuf,
+    /// Denials that are in force only on this node, or that its next server will read.
+    pub denials_waiting: usize,
+    /// Problems, each with the command to type: on its last line, or after the last semicolon.
     pub problems: Vec<String>,
 }
 
@@ -52,7 +60,8 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
     if server.sealed && !server.audit_lost {
         problems.push(messages::SERVER_SEALED.to_owned());
     }
-    if is_absent(settings) {
+    let is_gone = is_absent(settings);
+    if is_gone {
         problems.push(StartError::Gone { directory: settings.data_directory.clone() }.to_string());
     }
     problems.extend(of_seals(&store));
@@ -61,7 +70,16 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
         (false, true) => "sealed",
         (false, false) => "open",
     };
-    Ok(NodeStatus { state, server: Some(server), store, would_open: None, problems })
+    Ok(NodeStatus {
+        state,
+        ready: state == "open" && server.problems.is_empty() && !is_gone,
+        denials_waiting: server.denials_waiting.unwrap_or_else(|| denials_in_folder(settings)),
+        server: Some(server),
+        store,
+        would_open: None,
+        audit_directory: settings.audit.directory.clone(),
+        problems,
+    })
 }
 
 async fn of_stopped(settings: &Settings) -> Result<NodeStatus, StartError> {
@@ -97,7 +115,21 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
     };
     let store = of_rows(settings, &rows, checked)?;
     problems.extend(of_seals(&store));
-    Ok(NodeStatus { state: "stopped", server: None, store, would_open, problems })
+    Ok(NodeStatus {
+        state: "stopped",
+        ready: false,
+        server: None,
+        store,
+        would_open,
+        audit_directory: settings.audit.directory.clone(),
+        denials_waiting: denials_in_folder(settings),
+        problems,
+    })
+}
+
+/// None if the directory cannot be read: the log of a server says why.
+fn denials_in_folder(settings: &Settings) -> usize {
+    DenialFolder::of(&settings.data_directory).denials().map_or(0, |denials| denials.len())
 }
 
 /// Problems of a list of seals.
@@ -142,6 +174,13 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
             None
         }
     };
+    let rotations = match engine.rotation_list().await {
+        Ok(rotations) => Some(rotations),
+        Err(failure) => {
+            problems.push(failure.operator_text().to_owned());
+            None
+        }
+    };
     let AuditStats { lines, reserve_left, .. } = engine.stats().audit;
     ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -153,6 +192,8 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
         feed_age_seconds: Some(engine.feed_age()),
         audit_lines: Some(lines),
         audit_reserve_bytes: Some(reserve_left),
+        denials_waiting: Some(engine.denials_waiting()),
+        rotations,
         problems,
         store,
     }
@@ -170,6 +211,8 @@ pub(crate) fn of_sealed(node: &SealedNode) -> ServerStatus {
         feed_age_seconds: None,
         audit_lines: None,
         audit_reserve_bytes: None,
+        denials_waiting: None,
+        rotations: None,
         problems: if node.why.is_lost_log() { node.why.lines() } else { Vec::new() },
         store: None,
     }

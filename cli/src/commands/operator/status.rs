@@ -1,16 +1,17 @@
 //! `petsem operator status`.
 
 use clap::Args;
-use petsem_server::status;
+use petsem_server::{NodeStatus, status};
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
 /// Show the state of this node: sealed or open, by which seal, problems and what to type
 ///
 /// It asks the server that runs on this node, sealed or not. If none runs, it reads the store and tests whether a start
-/// would open it. Nothing is changed.
+/// would open it. Nothing is changed. The exit status is 0 if the node is ready, 2 if it is sealed or stopped or has lost
+/// its audit log, and 1 if it is open with problems, or if its state cannot be read.
 #[derive(Args)]
 pub(crate) struct Status {
     #[command(flatten)]
@@ -23,8 +24,14 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        // Status 2 says that the node is sealed or stopped, and nothing else.
+        let status = self.read().map_err(|failure| Failure { exit: Exit::Refused, ..failure })?;
+        output::confirm(self.json, &status, &messages::node_status(&status))?;
+        messages::node_not_ready(&status).map_or(Ok(()), Err)
+    }
+
+    fn read(&self) -> Result<NodeStatus, Failure> {
         let settings = self.unsealing.settings_without_prompt()?;
-        let status = remote::serve(status(&settings))??;
-        output::confirm(self.json, &status, &messages::node_status(&status))
+        Ok(remote::serve(status(&settings))??)
     }
 }

@@ -70,7 +70,7 @@ impl Attenuate {
         }
         let text = value_source::token(&self.token)?;
         let token = UnverifiedToken::parse(value_source::without_scheme(&text))
-            .map_err(|error| messages::not_a_token(&error))?;
+            .map_err(|error| messages::not_a_token(&self.token, &error))?;
         let narrowed = Macaroon::from_token(&token)
             .and_then(|mut macaroon| macaroon.add(caveats).map(|()| macaroon))
             .map_err(|error| messages::cannot_narrow(&error))?;

@@ -1,6 +1,6 @@
 //! `petsem token explain`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use petsem_api::{
@@ -66,7 +66,7 @@ impl Explain {
         let explanation = match &self.offline {
             Some(path) => {
                 let text = value_source::token(path)?;
-                self.offline(&text, clock::unix_now())?
+                self.offline(path, &text, clock::unix_now())?
             }
             None => {
                 let resolved = self.connection.resolve()?;
@@ -95,7 +95,7 @@ impl Explain {
         }
     }
 
-    fn offline(&self, text: &str, now: u64) -> Result<Explanation, Failure> {
+    fn offline(&self, file: &Path, text: &str, now: u64) -> Result<Explanation, Failure> {
         let action = Action::from_name(&self.action).ok_or_else(messages::unknown_action)?;
         let app = match &self.app {
             Some(AppRef::Id(id)) => Some(*id.as_bytes()),
@@ -116,12 +116,13 @@ impl Explain {
             host: self.host.as_ref().map(HostId::as_str),
             ..Access::new(action, i64::try_from(now).unwrap_or(i64::MAX), 0)
         };
-        let parse =
-            |location: &str| Header::parse(text, location).map_err(|error| messages::header_refused(&error));
+        let parse = |location: &str| {
+            Header::parse(text, location).map_err(|error| messages::header_refused(file, &error))
+        };
         // The location of the first token tells which tokens are permissions; the others are their discharges.
         let unsorted = parse("")?;
         let first = unsorted.elements().iter().find_map(|element| element.token());
-        let header = parse(first.ok_or_else(messages::no_token)?.location())?;
+        let header = parse(first.ok_or_else(|| messages::no_token(file))?.location())?;
         let discharges = header.discharges();
         let tokens: Vec<ExplainedToken> =
             header.permissions().map(|token| explained(token, &discharges, &access)).collect();

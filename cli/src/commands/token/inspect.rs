@@ -1,6 +1,6 @@
 //! `petsem token inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use petsem_policy::{Caveat, Content, Header, UnverifiedToken};
@@ -26,7 +26,7 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let text = value_source::token(&self.token)?;
-        let tokens = inspect(&text, clock::unix_now())?;
+        let tokens = inspect(&self.token, &text, clock::unix_now())?;
         if self.json {
             return output::confirm(true, &tokens, "");
         }
@@ -36,17 +36,17 @@ impl Inspect {
 }
 
 /// Every token of a header value; an error names the first element that is not a token.
-fn inspect(text: &str, now: u64) -> Result<Vec<TokenDescription>, Failure> {
+fn inspect(file: &Path, text: &str, now: u64) -> Result<Vec<TokenDescription>, Failure> {
     if text.trim().is_empty() {
-        return Err(messages::no_token());
+        return Err(messages::no_token(file));
     }
-    let header = Header::parse(text, "").map_err(|error| messages::header_refused(&error))?;
+    let header = Header::parse(text, "").map_err(|error| messages::header_refused(file, &error))?;
     let mut tokens = Vec::new();
     for (at, element) in header.elements().iter().enumerate() {
         match element.content() {
             Content::Token(token) => tokens.push(describe(token, now)),
-            Content::Malformed => return Err(messages::element_malformed(at + 1)),
-            _ => return Err(messages::element_foreign(at + 1)),
+            Content::Malformed => return Err(messages::element_malformed(file, at + 1)),
+            _ => return Err(messages::element_foreign(file, at + 1)),
         }
     }
     Ok(tokens)
@@ -71,6 +71,10 @@ mod tests {
     use petsem_policy::{Action, ActionSet, Actions, Apps, Macaroon, Machines};
 
     use super::*;
+
+    fn inspect(text: &str, now: u64) -> Result<Vec<TokenDescription>, Failure> {
+        super::inspect(Path::new("look.token"), text, now)
+    }
 
     /// The worked example of the format's description, part 13.
     const EXAMPLE: &str = "fm2_lJPEBGtpZDHEEBAREhMUFRYXGBkaGxwdHh/Ctmh0dHBzOi8vcGV0c2VtLmV4YW1wbGWUAJLNEnEfzgABAACBpHJlYWTDxCDBgM5HrCEYOhxC0MdxtZZP4HyKwiEF/HRogWLAWMy5iA==";
@@ -117,10 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_is_not_a_token_is_named_by_its_position() {
+    fn an_element_that_is_not_a_token_is_named_by_its_file_and_position() {
         let fact = |text: &str| inspect(text, 0).map(|_| ()).unwrap_err().fact;
-        assert_eq!(fact("fm2_AAAA"), messages::element_malformed(1).fact);
-        assert_eq!(fact(&format!("{EXAMPLE},canary")), messages::element_foreign(2).fact);
-        assert_eq!(fact(""), messages::no_token().fact);
+        let malformed = "look.token: token 1 is malformed: it is truncated, or not in canonical form";
+        assert_eq!(fact("fm2_AAAA"), malformed);
+        assert_eq!(fact(&format!("{EXAMPLE},canary")), "look.token: token 2 is not a macaroon");
+        assert_eq!(fact(""), "look.token has no token");
     }
 }

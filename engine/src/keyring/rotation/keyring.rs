@@ -188,7 +188,11 @@ impl Engine {
         self.rotation_list().await
     }
 
-    async fn rotation_list(&self) -> Result<RotationList, Failure> {
+    /// As [`Self::list_rotations`], for a command on the node.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn rotation_list(&self) -> Result<RotationList, Failure> {
         let versions = self.rows::<KeyringKeyRow>(MOST_KEYRING_VERSIONS).await?;
         let versions: Vec<_> = versions
             .into_iter()

@@ -11,6 +11,7 @@ mod exchange;
 mod explanations;
 mod foreign_signers;
 mod habits;
+mod identities;
 mod issuer_changes;
 mod issuers;
 mod jwt_shapes;

@@ -151,7 +151,7 @@ fn readiness(node: &Node) -> String {
     Request::new("GET", "/readyz").send(node.server().address()).text()
 }
 
-const ON_THIS_NODE: &str = "1 denials are in force only on this node";
+const ON_THIS_NODE: &str = "1 denial is in force only on this node";
 
 /// A node with a denial, while another program has the store's lock.
 fn denied_while_locked() -> (Node, Connection) {
@@ -253,7 +253,10 @@ fn every_command_on_the_node_reports_a_database_moved_away_from_the_running_serv
     }
     assert!(!node.installation.path("data/denials").exists());
     let status = operator(&node.installation, &["status"], &[]);
-    assert!(done(&status).contains("its database is no longer there"), "{}", status.printed);
+    assert_eq!(status.status.code(), Some(1), "{}", status.printed);
+    for text in ["NOT READY: open since", "its database is no longer there"] {
+        assert!(status.printed.contains(text), "{}", status.printed);
+    }
     // The server continues with its open file, and works completely when the path is back.
     assert_eq!(node.uses_spare(), (200, String::new()));
     std::fs::rename(&away, &database).unwrap();
@@ -285,7 +288,7 @@ fn an_unreadable_denial_is_reported_and_kept() {
     let line = node.server().printed_line("cannot read a denial, so it is not in force");
     assert!(line.contains("0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"), "{}", node.server().printed());
     let ready = || Request::new("GET", "/readyz").send(node.server().address());
-    assert!(ready().text().contains("1 denials cannot be read"), "{}", ready().text());
+    assert!(ready().text().contains("1 denial cannot be read"), "{}", ready().text());
     assert!(denial.exists() && !denial.with_extension("refused").exists());
     std::fs::remove_dir(&denial).unwrap();
     assert!(becomes(|| !ready().text().contains("cannot be read")), "{}", ready().text());

@@ -1,5 +1,8 @@
 //! Signals that operators and their scripts send by habit.
 
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
 use petsem_integration::dev::Dev;
 use petsem_integration::http::Request;
 use petsem_integration::installation::Installation;
@@ -70,4 +73,28 @@ fn the_first_line_of_the_log_names_version_configuration_and_listeners() {
     for text in [env!("CARGO_PKG_VERSION"), &*installation.configuration().to_string_lossy(), "petsem.sock"] {
         assert!(line.contains(text), "{text}: {line}");
     }
+}
+
+/// As sd_notify(3) has it: a unit with `Type=notify` has started when this arrives.
+#[test]
+fn a_server_tells_systemd_that_it_listens_open_or_sealed() {
+    let installation = Installation::made();
+    let socket = installation.path("notify");
+    let receiver = UnixDatagram::bind(&socket).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let told = || {
+        let mut command = installation.server();
+        command.env("NOTIFY_SOCKET", &socket);
+        let server = Server::start(command).unwrap();
+        let mut buffer = [0; 64];
+        let length = receiver.recv(&mut buffer).unwrap();
+        (server, String::from_utf8_lossy(&buffer[..length]).into_owned())
+    };
+    let (server, state) = told();
+    assert_eq!(state, "READY=1");
+    assert_eq!(server.stop().status.code(), Some(0));
+    std::fs::rename(installation.path("seal.key"), installation.path("away.key")).unwrap();
+    let (server, state) = told();
+    assert_eq!(state, "READY=1");
+    assert_eq!(server.stop().status.code(), Some(0));
 }

@@ -3,4 +3,5 @@
 mod comparisons;
 mod documents;
 mod layers;
+mod package;
 mod readme;

@@ -18,24 +18,33 @@ const MAX_LINE: u64 = 256 * 1024;
 /// Show the last lines of an audit log
 ///
 /// It reads the files, also beside a running server, and verifies nothing: `petsem operator audit verify` does that.
+/// Checkpoints, which are no requests, are neither shown nor counted.
 #[derive(Args)]
 pub(crate) struct Show {
     /// The log's directory
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 
-    /// The number of lines, from the end
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    last: usize,
+    /// The number of lines, from the end [default: 20, or all of a request]
+    #[arg(long, value_name = "COUNT")]
+    last: Option<usize>,
+
+    /// Only the lines of this request, whose id each error names; the end of an id suffices
+    #[arg(long, value_name = "REQUEST_ID")]
+    request: Option<String>,
 
     /// Print the lines unchanged, one JSON object each
     #[arg(long)]
     json: bool,
 }
 
+/// Lines that are shown if nothing is said.
+const LAST: usize = 20;
+
 /// The fields of a line that are shown, if present.
 #[derive(Deserialize)]
 struct AuditLine {
+    request_id: Option<String>,
     #[serde(rename = "t")]
     time: Option<String>,
     action: Option<String>,
@@ -67,15 +76,17 @@ struct Secrets {
 
 impl Show {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let lines = last_lines(&self.directory, self.last)?;
+        let count = self.last.unwrap_or(if self.request.is_some() { usize::MAX } else { LAST });
+        let lines = last_lines(&self.directory, count, |line| is_shown(line, self.request.as_deref()))?;
+        if let Some(request) = self.request.as_deref().filter(|_| lines.is_empty()) {
+            return Err(messages::no_such_request(request, &self.directory));
+        }
         if self.json {
             return lines.iter().try_for_each(|line| output::stored_json(line));
         }
-        let mut table = Table::new(&["TIME", "ACTION", "OUTCOME", "WHO", "WHAT"]);
+        let mut table = Table::new(&["TIME", "REQUEST", "ACTION", "OUTCOME", "WHO", "WHAT"]);
         for line in &lines {
             match serde_json::from_str::<AuditLine>(line) {
-                // Checkpoints have no action, and are of no interest here.
-                Ok(AuditLine { action: None, .. }) => {}
                 Ok(line) => table.row(line.cells()),
                 Err(_) => table.row([messages::UNREADABLE_LINE.to_owned()]),
             }
@@ -84,14 +95,25 @@ impl Show {
     }
 }
 
+/// Checkpoints have no action, and are of no interest here. A line that cannot be read is, unless one request is asked
+/// for.
+fn is_shown(line: &str, request: Option<&str>) -> bool {
+    match (serde_json::from_str::<AuditLine>(line), request) {
+        (Ok(AuditLine { action: None, .. }), _) => false,
+        (Ok(line), Some(request)) => line.request_id.is_some_and(|id| id.ends_with(request)),
+        (Ok(_), None) => true,
+        (Err(_), request) => request.is_none(),
+    }
+}
+
 impl AuditLine {
-    fn cells(self) -> [String; 5] {
+    fn cells(self) -> [String; 6] {
         let outcome = [self.outcome, self.reason].into_iter().flatten().collect::<Vec<_>>().join(": ");
         // A summary of strangers' requests names their source.
         let source = self.source.filter(|_| self.count.is_some());
         let who = self.subject.map(|subject| subject.sub).or(self.token).or(source);
         let what = [
-            self.count.map(|count| format!("{count} requests")),
+            self.count.map(messages::requests),
             self.app_name.map(|app| format!("app {app}")),
             self.version.map(|version| format!("version {version}")),
             self.secrets.map(|secrets| secrets.to_text()),
@@ -102,6 +124,7 @@ impl AuditLine {
         ];
         [
             self.time.unwrap_or_default(),
+            self.request_id.unwrap_or_default(),
             self.action.unwrap_or_default(),
             outcome,
             who.unwrap_or_default(),
@@ -119,8 +142,13 @@ impl Secrets {
     }
 }
 
-/// The log is a sequence of files; each ends with the zeros of its unused preallocated space.
-fn last_lines(directory: &Path, count: usize) -> Result<VecDeque<String>, Failure> {
+/// The log is a sequence of files; each ends with the zeros of its unused preallocated space. The newest file is read
+/// first, and older ones only as far as needed.
+fn last_lines(
+    directory: &Path,
+    count: usize,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<VecDeque<String>, Failure> {
     let failed = |error| messages::audit_log_unreadable(directory, &error);
     let mut segments: Vec<PathBuf> = std::fs::read_dir(directory)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
@@ -130,22 +158,28 @@ fn last_lines(directory: &Path, count: usize) -> Result<VecDeque<String>, Failur
         return Err(messages::no_audit_log(directory));
     }
     segments.sort();
-    let mut last = VecDeque::new();
-    for path in segments {
+    let mut all = VecDeque::new();
+    while let Some(path) = segments.pop().filter(|_| all.len() < count) {
+        let mut last = VecDeque::new();
         let mut file = BufReader::new(File::open(path).map_err(failed)?);
         let mut line = Vec::new();
         while file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed)? > 0 {
             if line.first() != Some(&b'{') {
                 break;
             }
-            last.push_back(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
-            if last.len() > count {
+            let text = String::from_utf8_lossy(line.trim_ascii_end());
+            if is_wanted(&text) {
+                last.push_back(text.into_owned());
+            }
+            if last.len() + all.len() > count {
                 last.pop_front();
             }
             line.clear();
         }
+        last.append(&mut all);
+        all = last;
     }
-    Ok(last)
+    Ok(all)
 }
 
 fn is_segment(path: &Path) -> bool {
@@ -165,14 +199,29 @@ mod tests {
         write("audit-00000001.log", b"{\"n\":1}\n{\"n\":2}\n");
         write("audit-00000003.log", &[0; 100]);
         write("node", b"{\"n\":9}\n");
-        assert_eq!(last_lines(directory.path(), 3).unwrap(), ["{\"n\":2}", "{\"n\":3}", "{\"n\":4}"]);
+        let last = |count, wanted: fn(&str) -> bool| last_lines(directory.path(), count, wanted).unwrap();
+        assert_eq!(last(3, |_| true), ["{\"n\":2}", "{\"n\":3}", "{\"n\":4}"]);
+        assert_eq!(last(9, |_| true).len(), 4);
+        assert_eq!(last(2, |line| !line.contains('3')), ["{\"n\":2}", "{\"n\":4}"]);
+        assert_eq!(last(0, |_| true), [""; 0]);
+    }
+
+    #[test]
+    fn checkpoints_are_not_shown_and_a_request_is_found_by_the_end_of_its_id() {
+        let line = r#"{"n":7,"request_id":"0199a0c2-7b1e","action":"boot"}"#;
+        assert!(
+            is_shown(line, None) && is_shown(line, Some("0199a0c2-7b1e")) && is_shown(line, Some("7b1e"))
+        );
+        assert!(!is_shown(line, Some("0199a0c2")));
+        assert!(!is_shown(r#"{"n":8,"checkpoint":{}}"#, None));
+        assert!(is_shown("{torn", None) && !is_shown("{torn", Some("7b1e")));
     }
 
     #[test]
     fn a_directory_without_a_log_is_an_error_and_not_an_empty_log() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("petsem.db"), "x").unwrap();
-        let failure = last_lines(directory.path(), 3).unwrap_err();
+        let failure = last_lines(directory.path(), 3, |_| true).unwrap_err();
         assert_eq!(failure.exit, crate::failure::Exit::Usage);
         assert!(failure.fact.ends_with("has no audit log: no file in it is named audit-….log"));
     }
@@ -180,13 +229,13 @@ mod tests {
     #[test]
     fn a_line_shows_principal_action_target_and_outcome() {
         let line: AuditLine = serde_json::from_str(
-            r#"{"n":7,"t":"T","action":"boot","outcome":"denied","reason":"revoked","token":"id",
+            r#"{"n":7,"t":"T","request_id":"R","action":"boot","outcome":"denied","reason":"revoked","token":"id",
                 "app_name":"shop","machine":"m1","host":"h1","secrets":{"count":2,"names":["A","B"]}}"#,
         )
         .unwrap();
         assert_eq!(
             line.cells(),
-            ["T", "boot", "denied: revoked", "id", "app shop, 2 secrets, Machine m1, host h1"]
+            ["T", "R", "boot", "denied: revoked", "id", "app shop, 2 secrets, Machine m1, host h1"]
         );
     }
 }
