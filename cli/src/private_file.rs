@@ -1,11 +1,12 @@
 //! Files that hold tokens, keys or values: read only if no other user can read them, and written the same way.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use petsem_seals::is_open_to_others;
+use petsem_keys::is_open_to_others;
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// Longest token file.
@@ -158,17 +159,25 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    /// Creates the file, empty. An existing file is not changed.
+    /// Creates the file, empty. An existing file is not changed, unless it is one that a killed command left empty.
     ///
     /// # Errors
     /// [`PrivateFileError::Exists`], or the system's error.
     pub(crate) fn new(path: &Path) -> Result<Self, PrivateFileError> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => PrivateFileError::Exists { path: path.into() },
-            _ => PrivateFileError::Write { path: path.into(), source },
-        })?;
-        Ok(Self { path: path.into(), file, filled: false })
+        let file = match file {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                left_empty(path).ok_or_else(|| PrivateFileError::Exists { path: path.into() })?
+            }
+            Err(source) => return Err(PrivateFileError::Write { path: path.into(), source }),
+        };
+        // Held until the file is filled: a second command must not take it for one that was left.
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.into(), file, filled: false }),
+            Err(TryLockError::WouldBlock) => Err(PrivateFileError::Exists { path: path.into() }),
+            Err(TryLockError::Error(source)) => Err(PrivateFileError::Write { path: path.into(), source }),
+        }
     }
 
     /// Writes the content and a newline; both are on the disk when this returns.
@@ -205,6 +214,19 @@ impl Drop for Reserved {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// The file, if it is empty, private and of this user.
+fn left_empty(path: &Path) -> Option<File> {
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).ok()?;
+    let file = OpenOptions::new().write(true).custom_flags(no_link).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let this_user = rustix::process::geteuid().as_raw();
+    let is_left = metadata.is_file()
+        && metadata.len() == 0
+        && metadata.uid() == this_user
+        && !is_open_to_others(&file, &metadata);
+    is_left.then_some(file)
 }
 
 /// Replaces a file atomically with one of mode 0600.
@@ -311,6 +333,26 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         assert!(matches!(Reserved::new(&path), Err(PrivateFileError::Exists { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), b"first\n");
+    }
+
+    #[test]
+    fn a_file_that_a_killed_command_left_empty_is_taken_and_one_that_is_in_use_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let reserved = Reserved::new(&path).unwrap();
+        assert!(matches!(Reserved::new(&path), Err(PrivateFileError::Exists { .. })));
+        // Killed: nothing is dropped, and the lock ends with the process.
+        reserved.file.unlock().unwrap();
+        std::mem::forget(reserved);
+        Reserved::new(&path).unwrap().fill(b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second\n");
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Reserved::new(&path), Err(PrivateFileError::Exists { .. })));
+        let link = directory.path().join("link");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(Reserved::new(&link), Err(PrivateFileError::Exists { .. })));
     }
 
     #[test]
