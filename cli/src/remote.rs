@@ -7,6 +7,7 @@ use petsem_api::ErrorCode;
 use petsem_client::{
     CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
 };
+use petsem_policy::{Action, Actions, PetsemCaveat, UnverifiedToken};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -55,18 +56,14 @@ impl Remote {
         self.call(Method::POST, path, Some(request))
     }
 
-    /// As [`Remote::post`]; `None` if the server does not find the resource.
-    pub(crate) fn post_if_found<Answer: DeserializeOwned>(
-        &self,
-        path: &str,
-        request: &impl Serialize,
-    ) -> Result<Option<Answer>, Failure> {
-        let call = self.client.call(Method::POST, path, Some(&self.credentials), Some(request));
-        match self.runtime.block_on(call) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(CallError::Refused { code: ErrorCode::NotFound, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// Whether no caveat of the token keeps it from listing.
+    pub(crate) fn may_list(&self) -> bool {
+        let text = self.credentials.expose_text().split(',').next().unwrap_or_default();
+        let Ok(token) = UnverifiedToken::parse(text) else { return true };
+        token.caveats().iter().all(|caveat| match PetsemCaveat::of(caveat) {
+            Some(Ok(Some(PetsemCaveat::Actions(Actions(actions))))) => actions.contains(Action::List),
+            _ => true,
+        })
     }
 
     pub(crate) fn put<Answer: DeserializeOwned>(

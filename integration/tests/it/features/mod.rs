@@ -19,3 +19,4 @@ mod second_person;
 mod secret_keys;
 mod secrets;
 mod shredding;
+mod unfit_secrets;
