@@ -357,7 +357,8 @@ pub struct BootReport {
     pub version: u64,
     /// How the delivery ended.
     pub delivery: Delivery,
-    /// The secrets that were left out of an environment, because their names are reserved or were set already.
+    /// The secrets that were left out of an environment, because their names are reserved or were set already, or no
+    /// environment carries their values.
     #[serde(default, deserialize_with = "unique_names", skip_serializing_if = "BTreeSet::is_empty")]
     pub left_out: BTreeSet<SecretName>,
 }

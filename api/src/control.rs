@@ -544,14 +544,18 @@ pub struct TokenList {
     pub truncated: bool,
 }
 
-/// `POST /v1/revocations`: what is not accepted from now on.
+/// `POST /v1/revocations`: what is not accepted from now on. What petsem does not know, such as an issuer that is not
+/// registered, is 404 `not_found` unless `unknown` is true.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RevokeRequest {
     /// A token, discharge or renewal, and all that descend from it.
     Token {
-        /// The id of the token, discharge or renewal.
+        /// The id of the token, discharge or renewal. Discharges and renewals are not stored, so they are unknown.
         id: TokenUuid,
+        /// Revoke it although petsem does not know it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unknown: bool,
     },
     /// A Machine of an app: it boots nowhere.
     Machine {
@@ -564,6 +568,9 @@ pub enum RevokeRequest {
     Host {
         /// The host.
         host: HostId,
+        /// Revoke it although petsem does not know it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unknown: bool,
     },
     /// A signing key: all its tokens, and all that descend from them. Only for operators. 409 `conflict` for the key
     /// that signs new tokens, and for one that the token of the caller descends from.
@@ -584,6 +591,9 @@ pub enum RevokeRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         before: Option<i64>,
+        /// Revoke it although petsem does not know it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unknown: bool,
     },
     /// The boots that an outside discharger proved for a subject before a time, and their renewals. Only for operators.
     DischargerSubject {
@@ -597,6 +607,9 @@ pub enum RevokeRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         before: Option<i64>,
+        /// Revoke it although petsem does not know it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unknown: bool,
     },
     /// All JWTs of an issuer that were issued before a time, and the renewals and tokens from them. Only for operators.
     JwtIssuer {
@@ -607,6 +620,9 @@ pub enum RevokeRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         before: Option<i64>,
+        /// Revoke it although petsem does not know it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unknown: bool,
     },
     /// One JWT, and the renewals and tokens from it. Only for operators.
     Jwt {
@@ -616,7 +632,29 @@ pub enum RevokeRequest {
         /// The exact `jti`.
         #[schema(value_type = ClaimText)]
         jti: String,
+        /// Revoke it although petsem does not know it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unknown: bool,
     },
+}
+
+impl RevokeRequest {
+    /// Revokes it although petsem may not know it.
+    pub fn accept_unknown(&mut self) {
+        match self {
+            Self::Token { unknown, .. }
+            | Self::Host { unknown, .. }
+            | Self::JwtSubject { unknown, .. }
+            | Self::DischargerSubject { unknown, .. }
+            | Self::JwtIssuer { unknown, .. }
+            | Self::Jwt { unknown, .. } => *unknown = true,
+            Self::Machine { .. } | Self::SigningKey { .. } => {}
+        }
+    }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The control change with the revocation.

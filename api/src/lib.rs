@@ -96,7 +96,7 @@ pub use reserved::{RESERVED, ReservedFamily};
 pub use rotation::{AppRotation, KeyringInfo, KeyringVersion, RotateApp, RotationList, RotationProgress};
 pub use secret::{
     AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, Digest, History, HistoryEntry, MAX_BUNDLE,
-    MAX_SECRETS, MAX_VALUE, RollbackRequest, SecretList, SetSecret, SetSecretResponse,
+    MAX_SECRETS, MAX_VALUE, RollbackRequest, SecretList, SecretWarning, SetSecret, SetSecretResponse,
 };
 pub use secret_key::{
     DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, GenerateSecretKey, MAX_KEY_MESSAGE,

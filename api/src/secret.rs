@@ -91,6 +91,37 @@ pub struct AppSecret {
     pub set_in_version: u64,
     /// Who set it (issuer and subject, or token id).
     pub author: String,
+    /// Why environments leave it out. Files and VM channels carry it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "known_warnings")]
+    #[schema(required = false)]
+    pub warnings: Vec<SecretWarning>,
+}
+
+/// Why an environment does not get a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SecretWarning {
+    /// Its value has a NUL byte, which no environment can carry.
+    NulByte,
+    /// Programs obey its name, and the app's settings do not allow it.
+    ReservedName,
+}
+
+/// Warnings of a newer server that this build does not know are dropped.
+fn known_warnings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretWarning>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Warning {
+        Known(SecretWarning),
+        Unknown(serde::de::IgnoredAny),
+    }
+    let all = Vec::<Warning>::deserialize(deserializer)?;
+    let known = all.into_iter().filter_map(|warning| match warning {
+        Warning::Known(warning) => Some(warning),
+        Warning::Unknown(_) => None,
+    });
+    Ok(known.collect())
 }
 
 /// `GET …/secrets`: the secrets of an app.
@@ -123,10 +154,6 @@ pub struct SetSecretResponse {
     pub secret: AppSecret,
     /// The new app version.
     pub version: u64,
-    /// The same, under its older name.
-    #[serde(rename = "Version", default)]
-    #[schema(required = true, deprecated)]
-    pub deprecated_version: u64,
 }
 
 /// `POST …/secrets`: many changes at once, all or none. `null` deletes; a name that does not exist may be deleted.
@@ -143,12 +170,12 @@ pub struct BulkUpdate {
 pub struct BulkUpdateResponse {
     /// The secrets that were set, without values.
     pub secrets: Vec<AppSecret>,
+    /// Names that were to be deleted and did not exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub not_found: Vec<SecretName>,
     /// The new app version.
     pub version: u64,
-    /// The same, under its older name.
-    #[serde(rename = "Version", default)]
-    #[schema(required = true, deprecated)]
-    pub deprecated_version: u64,
 }
 
 /// `DELETE …/secrets/{name}`: the app version without it.
@@ -156,10 +183,6 @@ pub struct BulkUpdateResponse {
 pub struct Deleted {
     /// The new app version.
     pub version: u64,
-    /// The same, under its older name.
-    #[serde(rename = "Version", default)]
-    #[schema(required = true, deprecated)]
-    pub deprecated_version: u64,
 }
 
 /// One entry of a secret's history.
@@ -507,9 +530,9 @@ mod tests {
 
     #[test]
     fn a_client_prints_a_response_as_it_was_received() {
-        let deleted = r#"{"version":7,"Version":7}"#;
-        let bulk = r#"{"secrets":[],"version":8,"Version":8}"#;
-        let set = r#"{"name":"A","digest":"00000000000000000000000000000000","created_at":"t","updated_at":"t","set_in_version":9,"author":"a","version":9,"Version":9}"#;
+        let deleted = r#"{"version":7}"#;
+        let bulk = r#"{"secrets":[],"version":8}"#;
+        let set = r#"{"name":"A","digest":"00000000000000000000000000000000","created_at":"t","updated_at":"t","set_in_version":9,"author":"a","version":9}"#;
         let again = |text: serde_json::Result<String>| text.unwrap();
         assert_eq!(again(serde_json::to_string(&serde_json::from_str::<Deleted>(deleted).unwrap())), deleted);
         assert_eq!(
@@ -545,6 +568,7 @@ mod tests {
             updated_at: "2026-01-01T00:00:00Z".into(),
             set_in_version: 1,
             author: "x".into(),
+            warnings: Vec::new(),
         };
         assert!(!serde_json::to_string(&secret).unwrap().contains("value"));
         secret.value = Some(Value::new(vec![0xff]));
@@ -553,5 +577,12 @@ mod tests {
         let back: AppSecret = serde_json::from_str(&json).unwrap();
         assert_eq!(back.value.unwrap().expose_bytes(), [0xff]);
         assert!(format!("{secret:?}").contains("Value(..)"));
+    }
+
+    #[test]
+    fn a_client_ignores_warnings_that_it_does_not_know() {
+        let text = r#"{"name":"A","digest":"00000000000000000000000000000000","created_at":"t","updated_at":"t","set_in_version":9,"author":"a","warnings":["later","nul_byte",{"also":"later"},"reserved_name"]}"#;
+        let secret: AppSecret = serde_json::from_str(text).unwrap();
+        assert_eq!(secret.warnings, [SecretWarning::NulByte, SecretWarning::ReservedName]);
     }
 }

@@ -170,10 +170,13 @@ pub struct SetSecretKeyResponse {
     pub key: SecretKey,
     /// The new app version.
     pub version: u64,
-    /// The same, under its older name.
-    #[serde(rename = "Version", default)]
-    #[schema(required = true, deprecated)]
-    pub deprecated_version: u64,
+    /// Whether it replaced a key with this label: what that one encrypted can never be decrypted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replaced: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// `POST …/encrypt`: a message to encrypt.

@@ -1,5 +1,6 @@
 //! Every text of this crate that a person reads: the rules that names, ids, values and bodies break.
-//! A text states the rule. It never repeats the input, which may be a secret in the wrong place.
+//! A text states the rule. It never repeats the input, which may be a secret in the wrong place, but for the name of an
+//! unknown field.
 
 use std::fmt;
 
@@ -56,9 +57,13 @@ pub(crate) fn parse_error(f: &mut fmt::Formatter<'_>, problem: &Problem, place: 
         }
         Problem::Refused(violation) => write!(f, "{violation} ({place})"),
         Problem::MissingField(name) => write!(f, "missing field `{name}` ({place})"),
-        Problem::UnknownField { known: [] } => write!(f, "unknown field; this object has none ({place})"),
-        Problem::UnknownField { known } => {
-            write!(f, "unknown field; known are {} ({place})", known.join(", "))
+        Problem::UnknownField { name, known } => {
+            f.write_str("unknown field")?;
+            name.iter().try_for_each(|name| write!(f, " {name}"))?;
+            match known {
+                [] => write!(f, "; this object has none ({place})"),
+                known => write!(f, "; known are {} ({place})", known.join(", ")),
+            }
         }
         Problem::UnknownVariant { known } => {
             write!(f, "unknown choice; give one of {} ({place})", known.join(", "))

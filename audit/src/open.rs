@@ -160,6 +160,14 @@ pub(crate) fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
     }
 }
 
+/// Creates a directory for a log, and checks that it can have one: only petsem can access it, and no other process does.
+///
+/// # Errors
+/// [`AuditOpenError::Directory`] or [`AuditOpenError::InUse`].
+pub fn check_directory(directory: &Path) -> Result<(), AuditOpenError> {
+    claim(directory).map(drop)
+}
+
 /// The node whose log is in a directory; `None` if there is no line.
 ///
 /// # Errors

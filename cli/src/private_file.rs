@@ -1,12 +1,12 @@
 //! Files that hold tokens, keys or values: read only if no other user can read them, and written the same way.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use petsem_seals::is_open_to_others;
+use petsem_keys::is_open_to_others;
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use zeroize::Zeroizing;
 
@@ -170,13 +170,14 @@ enum State {
 }
 
 impl Reserved {
-    /// Creates the file, empty. An existing file is not changed.
+    /// Creates the file, empty. An existing file is not changed, unless it is one that a killed command left empty.
     ///
     /// # Errors
     /// [`PrivateFileError::Exists`], or the system's error.
     pub(crate) fn new(path: &Path) -> Result<Self, PrivateFileError> {
         if path.symlink_metadata().is_ok() {
-            return Err(PrivateFileError::Exists { path: path.into() });
+            let left = left_empty(path).ok_or_else(|| PrivateFileError::Exists { path: path.into() })?;
+            return Self::locked(path, left);
         }
         match Self::unnamed(path) {
             Ok(file) => Ok(Self { path: path.into(), file, state: State::Unnamed }),
@@ -196,13 +197,19 @@ impl Reserved {
         Ok(file)
     }
 
+    /// Locked until it is filled: a second command must not take it for one that was left.
+    fn locked(path: &Path, file: File) -> Result<Self, PrivateFileError> {
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.into(), file, state: State::Named }),
+            Err(TryLockError::WouldBlock) => Err(PrivateFileError::Exists { path: path.into() }),
+            Err(TryLockError::Error(source)) => Err(PrivateFileError::Write { path: path.into(), source }),
+        }
+    }
+
     fn named(path: &Path) -> Result<Self, PrivateFileError> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => PrivateFileError::Exists { path: path.into() },
-            _ => PrivateFileError::Write { path: path.into(), source },
-        })?;
-        Ok(Self { path: path.into(), file, state: State::Named })
+        let file = file.map_err(|source| PrivateFileError::Write { path: path.into(), source })?;
+        Self::locked(path, file)
     }
 
     /// Writes the content and a newline; both are on the disk when this returns.
@@ -250,6 +257,19 @@ impl Drop for Reserved {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// The file, if it is empty, private and of this user.
+fn left_empty(path: &Path) -> Option<File> {
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).ok()?;
+    let file = OpenOptions::new().write(true).custom_flags(no_link).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let this_user = rustix::process::geteuid().as_raw();
+    let is_left = metadata.is_file()
+        && metadata.len() == 0
+        && metadata.uid() == this_user
+        && !is_open_to_others(&file, &metadata);
+    is_left.then_some(file)
 }
 
 /// Replaces a file atomically with one of mode 0600.
@@ -355,6 +375,25 @@ mod tests {
         Reserved::new(&path).unwrap().fill(b"first").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         assert!(matches!(Reserved::new(&path), Err(PrivateFileError::Exists { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"first\n");
+    }
+
+    #[test]
+    fn a_private_file_that_was_left_empty_is_taken_and_no_other_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let exists = |path: &Path| matches!(Reserved::new(path), Err(PrivateFileError::Exists { .. }));
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(exists(&path), "others can read it");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(exists(&link));
+        let reserved = Reserved::new(&path).unwrap();
+        assert!(exists(&path), "another command is about to fill it");
+        reserved.fill(b"first").unwrap();
+        assert!(exists(&path));
         assert_eq!(std::fs::read(&path).unwrap(), b"first\n");
     }
 

@@ -8,6 +8,7 @@ use petsem_api::{ErrorCode, ExplainToken, Explanation};
 use petsem_client::{
     CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
 };
+use petsem_policy::{Action, Actions, PetsemCaveat, UnverifiedToken};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -71,6 +72,16 @@ impl Remote {
             Err(CallError::Refused { code: ErrorCode::NotFound, .. }) => Ok(None),
             Err(error) => Err(messages::refused_with_token(error, &self.token_file)),
         }
+    }
+
+    /// Whether no caveat of the token keeps it from listing.
+    pub(crate) fn may_list(&self) -> bool {
+        let text = self.credentials.expose_text().split(',').next().unwrap_or_default();
+        let Ok(token) = UnverifiedToken::parse(text) else { return true };
+        token.caveats().iter().all(|caveat| match PetsemCaveat::of(caveat) {
+            Some(Ok(Some(PetsemCaveat::Actions(Actions(actions))))) => actions.contains(Action::List),
+            _ => true,
+        })
     }
 
     /// Asks what the tokens of this command may do; an answer means that the server accepts them.

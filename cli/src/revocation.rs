@@ -56,32 +56,39 @@ pub(crate) struct Revocation {
     /// The one JWT of --issuer with this `jti`
     #[arg(long, value_name = "JTI", requires = "issuer")]
     jti: Option<String>,
+
+    /// Also if petsem does not know it: a discharge or renewal, a host or issuer that is not registered yet
+    #[arg(long, conflicts_with_all = ["key", "machine"])]
+    unknown: bool,
 }
 
 impl Revocation {
     pub(crate) fn request(&self) -> Result<RevokeRequest, Failure> {
+        let unknown = self.unknown;
         let issuer = || self.issuer.clone().unwrap_or_default();
         let request = match self {
-            Self { id: Some(id), .. } => RevokeRequest::Token { id: *id },
+            Self { id: Some(id), .. } => RevokeRequest::Token { id: *id, unknown },
             Self { key: Some(id), .. } => RevokeRequest::SigningKey { id: *id },
             Self { machine: Some(machine), app: Some(app), .. } => {
                 RevokeRequest::Machine { app: app.clone(), machine: machine.clone() }
             }
-            Self { host: Some(host), .. } => RevokeRequest::Host { host: host.clone() },
+            Self { host: Some(host), .. } => RevokeRequest::Host { host: host.clone(), unknown },
             Self { sub: Some(sub), discharger: Some(discharger), .. } => RevokeRequest::DischargerSubject {
                 discharger: discharger.clone(),
                 sub: sub.clone(),
                 before: self.before.map(|time| time.0),
+                unknown,
             },
             Self { sub: Some(sub), .. } => RevokeRequest::JwtSubject {
                 issuer: issuer(),
                 sub: sub.clone(),
                 before: self.before.map(|time| time.0),
+                unknown,
             },
             Self { all_jwts: true, .. } => {
-                RevokeRequest::JwtIssuer { issuer: issuer(), before: self.before.map(|time| time.0) }
+                RevokeRequest::JwtIssuer { issuer: issuer(), before: self.before.map(|time| time.0), unknown }
             }
-            Self { jti: Some(jti), .. } => RevokeRequest::Jwt { issuer: issuer(), jti: jti.clone() },
+            Self { jti: Some(jti), .. } => RevokeRequest::Jwt { issuer: issuer(), jti: jti.clone(), unknown },
             _ => return Err(messages::nothing_to_revoke()),
         };
         Ok(request)

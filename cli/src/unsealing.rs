@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use petsem_seals::{Passphrase, ShareSet};
-use petsem_server::{NewShare, Settings, UnsealInput, people_seals};
+use petsem_server::{AttemptStatus, NewShare, OPEN_FOR, Settings, ShareAttempt, UnsealInput, people_seals};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -30,6 +30,11 @@ pub(crate) struct UnsealArguments {
     /// Open the store with the shares in this file, one per line, or - for standard input; may be repeated
     #[arg(long, value_name = "FILE")]
     share_file: Vec<PathBuf>,
+
+    /// Open the store with shares that several people give, each with `petsem operator share` on this node, within ten
+    /// minutes; with those of --share-file, or one that is typed here
+    #[arg(long, conflicts_with = "passphrase_file")]
+    gather_shares: bool,
 }
 
 impl UnsealArguments {
@@ -37,6 +42,9 @@ impl UnsealArguments {
     /// they are prompted for on a terminal.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::read(&self.config)?;
+        if self.gather_shares {
+            return self.gathered(settings);
+        }
         match settings.seals.iter().any(petsem_server::SealSettings::is_automatic) {
             true => Ok(settings.opened_by(self.read_files()?)),
             false => self.prompted(settings),
@@ -45,7 +53,8 @@ impl UnsealArguments {
 
     /// As [`Self::settings`], but prompts even if a seal of the configuration opens by itself.
     pub(crate) fn settings_with_prompt(&self) -> Result<Settings, Failure> {
-        self.prompted(Settings::read(&self.config)?)
+        let settings = Settings::read(&self.config)?;
+        if self.gather_shares { self.gathered(settings) } else { self.prompted(settings) }
     }
 
     /// As [`Self::settings`], but never prompts.
@@ -59,16 +68,49 @@ impl UnsealArguments {
         Ok(settings.opened_by(input))
     }
 
+    fn gathered(&self, settings: Settings) -> Result<Settings, Failure> {
+        let mut own = self.read_shares()?;
+        // Before the attempt is open: it cannot answer others while this command waits at a prompt.
+        if own.is_empty() && std::io::stdin().is_terminal() {
+            let typed = value_source::prompt_secret(messages::OWN_SHARE_PROMPT)?;
+            own.extend((!typed.trim().is_empty()).then_some(typed));
+        }
+        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        let input = remote::serve(async {
+            let attempt = ShareAttempt::open(&settings, format!("petsem {command}"), OPEN_FOR).await;
+            let mut attempt = attempt.map_err(Failure::from)?;
+            for share in own {
+                attempt.give(&share).map_err(|fault| messages::share_refused(&fault))?;
+            }
+            messages::attempt(&attempt.status()).iter().for_each(|line| output::notice(line));
+            let mut changed = |status: &AttemptStatus, fault: Option<&str>| match fault {
+                Some(fault) => output::notice(&messages::share_of_another_refused(fault)),
+                None => messages::attempt(status).iter().for_each(|line| output::notice(line)),
+            };
+            attempt.gathered(&mut changed).await.map_err(Failure::from)
+        })??;
+        Ok(settings.opened_by(input))
+    }
+
     fn read_files(&self) -> Result<UnsealInput, Failure> {
         let passphrase = self.passphrase_file.as_deref().map(passphrase_from).transpose()?;
+        Ok(UnsealInput::new(passphrase, self.read_shares()?))
+    }
+
+    fn read_shares(&self) -> Result<Vec<Zeroizing<String>>, Failure> {
         let mut shares = Vec::new();
         for path in &self.share_file {
-            let text = secret_text(path)?;
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            shares.extend(lines.map(|line| Zeroizing::new(line.to_owned())));
+            shares.extend(shares_from(path)?);
         }
-        Ok(UnsealInput::new(passphrase, shares))
+        Ok(shares)
     }
+}
+
+/// Shares from a private file or standard input, one in each line.
+pub(crate) fn shares_from(path: &Path) -> Result<Vec<Zeroizing<String>>, Failure> {
+    let text = secret_text(path)?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(|line| Zeroizing::new(line.to_owned())).collect())
 }
 
 /// A passphrase from a private file, or from standard input.

@@ -35,6 +35,10 @@ pub enum LeftOutReason {
     },
     /// The environment has a variable of this name, and the reader does not let the secret replace it.
     AlreadySet,
+    /// Its value has a NUL byte, which no environment can carry.
+    HoldsNul,
+    /// `NAME=value` is over 131,071 bytes, which exec refuses.
+    TooLong,
 }
 
 /// A target of secrets.

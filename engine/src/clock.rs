@@ -22,7 +22,7 @@ impl Timestamp {
     }
 
     /// The time of these unix milliseconds.
-    pub(crate) fn from_millis(millis: u64) -> Self {
+    pub fn from_millis(millis: u64) -> Self {
         let nanos = u32::try_from(millis % 1000).unwrap_or(0).saturating_mul(1_000_000);
         Self { seconds: i64::try_from(millis / 1000).unwrap_or(i64::MAX), nanos }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
 use petsem_keys::{DischargerKey, Keyring, KeyringKey, RootKey, RowMacKey, SealSource, SigningKey};
-use petsem_store::{Change, RequestAudit, Store};
+use petsem_store::{Change, ReadError, RecordKind, RequestAudit, Store};
 
 use crate::clock::Timestamp;
 use crate::control::state::UnnamedState;
@@ -17,6 +17,14 @@ use crate::keyring::unlock::{OpenedBy, UnlockError, Unlocked};
 use crate::messages;
 use crate::records::{DischargerRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect};
 use crate::request::new_request_id;
+
+/// Whether a store has an installation whose creation was interrupted: nobody ever got a token.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn is_unfinished(store: &dyn Store) -> Result<bool, ReadError> {
+    Ok(!store.is_empty().await? && store.records(RecordKind::Token, &[], None, 1).await?.is_empty())
+}
 
 /// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere
 /// else. `discharger_location` is that of its own discharger; `development` marks it as one of `petsem dev`, for ever;

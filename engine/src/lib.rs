@@ -89,8 +89,10 @@ pub use development::{DevelopmentPlan, DevelopmentTokens};
 pub use engine::{Engine, EngineParts, EngineSettings};
 pub use error::Failure;
 pub use fetch::{Fetch, FetchRefusal, Fetched};
-pub use installation::create_installation;
-pub use keyring::node_keys::{LostChain, NodeKeys, begin_new_chain, create_node, node_keys};
+pub use installation::{create_installation, is_unfinished};
+pub use keyring::node_keys::{
+    LostChain, NodeKeys, begin_new_chain, create_node, node_before_its_first_start, node_keys, node_keys_in,
+};
 pub use keyring::open_list::{OpenList, PlannedSeals, Unavailable};
 pub use keyring::replacement::audit_keys::nodes_with_old_keys;
 pub use keyring::replacement::row_macs::{RowMacs, check_control_state, replace_row_macs, row_macs};
@@ -105,7 +107,7 @@ pub use keyring::store_status::StoreStatus;
 pub use keyring::unlock::{
     MOST_SEALS, OpenedBy, SealSources, SealWrap, SealedRows, UnlockError, Unlocked, unlock, unlock_rows,
 };
-pub use messages::{no_such_app, no_such_signing_key};
+pub use messages::{no_such_app, no_such_signing_key, unknown_token};
 pub use node_commands::{NodeAnswer, NodeCommand};
 pub use records::RecordCodec;
 pub use recovery::missing_from_store;
@@ -118,7 +120,7 @@ pub use tokens::revoke::check_revocation;
 pub use verify::{AppBehind, StoreReport, verify_store};
 
 // The items of `petsem-keys` that a server needs.
-pub use petsem_keys::{KeyMemory, scrubbed, scrubbed_deep};
+pub use petsem_keys::{KeyMemory, LockedText, scrubbed, scrubbed_deep};
 
 #[cfg(test)]
 mod tests;

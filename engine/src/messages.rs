@@ -36,7 +36,7 @@ pub(crate) use node::*;
 pub(crate) use secret_keys::*;
 pub(crate) use secrets::*;
 pub(crate) use tenants::*;
-pub use tokens::no_such_signing_key;
 pub(crate) use tokens::*;
+pub use tokens::{no_such_signing_key, unknown_token};
 pub(crate) use unlocking::*;
 pub(crate) use verification::*;

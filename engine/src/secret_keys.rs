@@ -41,6 +41,16 @@ struct KeyChange<'a> {
     now: Timestamp,
 }
 
+/// A key that was set or deleted.
+struct KeyChanged {
+    /// The app version with the change.
+    version: u64,
+    /// The key, if it was set.
+    key: Option<SecretKey>,
+    /// Whether it replaced another one.
+    replaced: bool,
+}
+
 /// The parameters of a list of keys.
 #[derive(Clone, Debug, Default)]
 pub struct KeyQuery {
@@ -162,8 +172,8 @@ impl Engine {
         request: &KeyRequest<'_>,
     ) -> Result<Deleted, Failure> {
         let app = self.key_app(audit, request, Action::Delete, AppPart::Secrets).await?;
-        let (version, _) = self.change_secret_key(audit, request, app, &KeyWrite::Delete).await?;
-        Ok(Deleted { version, deprecated_version: version })
+        let version = self.change_secret_key(audit, request, app, &KeyWrite::Delete).await?.version;
+        Ok(Deleted { version })
     }
 
     /// Encrypts with a key.
@@ -234,9 +244,10 @@ impl Engine {
         app: FoundApp,
         key: petsem_keys::SecretKey,
     ) -> Result<SetSecretKeyResponse, Failure> {
-        let (version, key) = self.change_secret_key(audit, request, app, &KeyWrite::Put(key)).await?;
+        let KeyChanged { version, key, replaced } =
+            self.change_secret_key(audit, request, app, &KeyWrite::Put(key)).await?;
         let key = key.ok_or_else(|| Failure::internal("a key that was put is not in the result"))?;
-        Ok(SetSecretKeyResponse { key, version, deprecated_version: version })
+        Ok(SetSecretKeyResponse { key, version, replaced })
     }
 
     /// The key, for a principal that may use it. It is opened last, so that plaintext material exists only during its
@@ -293,14 +304,14 @@ impl Engine {
         self.app_for_key(request.principal, audit, request.app, action, request.name, part).await
     }
 
-    /// Sets or deletes a key, as one new app version. Returns the version, and the key if it was set.
+    /// Sets or deletes a key, as one new app version.
     async fn change_secret_key(
         &self,
         audit: &mut AuditRecord,
         request: &KeyRequest<'_>,
         app: FoundApp,
         write: &KeyWrite,
-    ) -> Result<(u64, Option<SecretKey>), Failure> {
+    ) -> Result<KeyChanged, Failure> {
         let author = request.principal.author();
         let change = KeyChange { name: request.name, write, author: &author, now: request.now };
         let id = app.id;
@@ -326,7 +337,7 @@ impl Engine {
         app: &FoundApp,
         mut row: SecretKeysRow,
         wanted: &KeyChange<'_>,
-    ) -> Result<(u64, Option<SecretKey>), Failure> {
+    ) -> Result<KeyChanged, Failure> {
         let version = app.head.app_version + 1;
         let kek = self.kek(app, app.head.kek_version)?;
         // A key that is set again replaces the one before.
@@ -364,7 +375,8 @@ impl Engine {
         next.put_into(&mut change);
         change.puts.push(self.codec.write(app.id.as_bytes(), row_version, &row));
         self.commit_head(audit, app, takes_away, None, change).await?;
-        Ok((version, key))
+        let replaced = takes_away && key.is_some();
+        Ok(KeyChanged { version, key, replaced })
     }
 
     /// The app's keys at the version that its head names, and the app with that head.

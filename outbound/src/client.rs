@@ -10,19 +10,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::connect::{connect_to_one, in_turns, tunnel};
 use crate::error::{OutboundError, OutboundSetupError};
 use crate::exchange::{OutboundAnswer, OutboundRequest, exchange};
+use crate::origin::{OriginSettings, ProxyAddress, bearer};
 use crate::url::{OutboundUrl, canonical_host};
 
-/// Addresses of one host that are tried.
-const ADDRESSES_MAXIMUM: usize = 4;
+/// Key sets have a media type of their own (RFC 7517 §8.5.1), and some servers have no other. What the answer is called
+/// does not matter.
+const ACCEPTED: &str = "application/jwk-set+json, application/json, */*;q=0.1";
 
 /// How third parties are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct OutboundSettings {
     pub ca_file: Option<PathBuf>,
     /// Hosts, names or addresses, that may have private addresses.
     pub private_hosts: Vec<String>,
+    /// Third parties that need a proxy or a token.
+    pub origins: Vec<OriginSettings>,
     /// The time limit of one call, from the lookup of the host to the last byte of the answer.
     pub within: Duration,
 }
@@ -40,6 +45,7 @@ pub struct OutboundClient {
     // The system's CAs are read at the first call: hundreds of files, which most installations never need.
     tls: OnceLock<Arc<ClientConfig>>,
     private_hosts: BTreeSet<String>,
+    origins: Vec<OriginSettings>,
     within: Duration,
 }
 
@@ -60,6 +66,7 @@ impl OutboundClient {
     pub fn new(settings: &OutboundSettings) -> Result<Self, OutboundSetupError> {
         let private_hosts = settings.private_hosts.iter().map(String::as_str);
         let client = Self::with_system_cas(private_hosts, settings.within);
+        let client = Self { origins: settings.origins.clone(), ..client };
         let Some(path) = &settings.ca_file else { return Ok(client) };
         Ok(Self { tls: OnceLock::from(Arc::new(trusting_file(path)?)), ..client })
     }
@@ -68,15 +75,21 @@ impl OutboundClient {
     #[must_use]
     pub fn with_system_cas<'a>(private_hosts: impl IntoIterator<Item = &'a str>, within: Duration) -> Self {
         let private_hosts = private_hosts.into_iter().map(canonical_host).collect();
-        Self { tls: OnceLock::new(), private_hosts, within }
+        Self { tls: OnceLock::new(), private_hosts, origins: Vec::new(), within }
     }
 
-    /// GET of a JSON document. The answer has any status except a redirect, and a body of at most `limit` bytes.
+    /// GET of a JSON document, with the token that the settings have for its origin. The answer has any status except a
+    /// redirect, and a body of at most `limit` bytes.
     ///
     /// # Errors
     /// [`OutboundError`]: no usable answer.
     pub async fn get(&self, url: &OutboundUrl, limit: usize) -> Result<OutboundAnswer, OutboundError> {
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(ACCEPTED))]);
+        if let Some(path) = self.settings_of(url).and_then(|settings| settings.bearer_token_file.as_ref()) {
+            let unreadable =
+                |source| OutboundError::TokenFile { origin: url.origin(), path: path.clone(), source };
+            headers.insert(AUTHORIZATION, bearer(path).map_err(unreadable)?);
+        }
         self.send(OutboundRequest { method: Method::GET, url, headers, body: Bytes::new(), limit }).await
     }
 
@@ -108,20 +121,45 @@ impl OutboundClient {
         exchange(stream.map_err(|source| OutboundError::Tls { origin: origin(), source })?, request).await
     }
 
+    /// Only the addresses that were checked are connected to: the name is not resolved a second time, also not by a proxy.
     async fn connect(&self, url: &OutboundUrl) -> Result<TcpStream, OutboundError> {
+        let addresses = self.addresses(url).await?;
         let unreachable = |source| OutboundError::Unreachable { origin: url.origin(), source };
+        match self.settings_of(url).and_then(|settings| settings.proxy.as_ref()) {
+            None => connect_to_one(addresses).await.map_err(unreachable),
+            Some(proxy) => self.connect_through(proxy, url, addresses).await,
+        }
+    }
+
+    /// A proxy tries one address at a time, so each gets its share of the time.
+    async fn connect_through(
+        &self,
+        proxy: &ProxyAddress,
+        url: &OutboundUrl,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<TcpStream, OutboundError> {
+        let failed = |source| OutboundError::Proxy { origin: url.origin(), proxy: proxy.to_string(), source };
+        let addresses = in_turns(addresses);
+        let share = self.within / u32::try_from(addresses.len().max(1)).unwrap_or(1);
         let mut last = io::Error::other("the host has no address");
-        // Only the addresses that were checked are connected to: the name is not resolved a second time.
-        for address in self.addresses(url).await?.into_iter().take(ADDRESSES_MAXIMUM) {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true).map_err(unreachable)?;
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
+        for address in addresses {
+            let attempt = async {
+                let found = tokio::net::lookup_host((proxy.host.as_str(), proxy.port)).await?;
+                tunnel(connect_to_one(found.collect()).await?, address).await
+            };
+            match tokio::time::timeout(share, attempt).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
-        Err(unreachable(last))
+        Err(failed(last))
+    }
+
+    /// What the settings say about the third party of a URL. Nothing without TLS.
+    fn settings_of(&self, url: &OutboundUrl) -> Option<&OriginSettings> {
+        let is_meant = |settings: &&OriginSettings| settings.url.origin() == url.origin();
+        self.origins.iter().find(is_meant).filter(|_| url.plain().is_none())
     }
 
     /// The addresses of a host. One address that may not be called refuses the host.

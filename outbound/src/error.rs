@@ -110,6 +110,26 @@ pub enum OutboundError {
         /// Why the last address failed.
         source: io::Error,
     },
+    /// No connection through the proxy.
+    #[error("{origin} cannot be reached through the proxy {proxy} ({source})")]
+    Proxy {
+        /// The origin.
+        origin: String,
+        /// The proxy.
+        proxy: String,
+        /// Why the last address failed.
+        source: io::Error,
+    },
+    /// The file with the token for this third party cannot be read, or has none.
+    #[error("the token file {} for {origin} cannot be used: {source}", path.display())]
+    TokenFile {
+        /// The origin.
+        origin: String,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The TLS handshake failed, for example because the certificate is not trusted or is for another name.
     #[error("the TLS handshake with {origin} failed ({source})")]
     Tls {
@@ -173,6 +193,8 @@ impl OutboundError {
             | Self::PrivateAddress { .. }
             | Self::PlainAddress { .. }
             | Self::Unreachable { .. }
+            | Self::Proxy { .. }
+            | Self::TokenFile { .. }
             | Self::Tls { .. }
             | Self::Unsendable { .. } => false,
         }

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | scheme | `https`; `http` only to loopback and to the fixed addresses that the caller names ([`PlainHttp`]) |
 //! | address | public (IANA special-purpose registries, RFC 6890), unless the host is listed as private |
-//! | DNS | one lookup; every address is checked, and only checked addresses are connected to |
+//! | DNS | one lookup; every address is checked, and only checked addresses are connected to, or named to a proxy |
+//! | dead addresses | at most four are tried, 250 ms after one another (RFC 8305); the first that connects wins |
 //! | redirects | none is followed; a redirect is an error |
 //! | certificate | TLS 1.2 or 1.3; the system's CAs, or the CAs of one file instead of them |
 //! | time | one limit for the whole call, from the lookup to the last byte |
@@ -23,6 +24,7 @@
 //! let client = OutboundClient::new(&OutboundSettings {
 //!     ca_file: None,
 //!     private_hosts: vec!["keys.internal".to_owned()],
+//!     origins: Vec::new(),
 //!     within: Duration::from_secs(5),
 //! })?;
 //! let url: OutboundUrl = "https://issuer.example/keys".parse()?;
@@ -43,14 +45,16 @@
 //! crate resolves, checks and connects itself; hyper only speaks HTTP/1.1 over the connected stream.
 //!
 //! # Non-goals
-//! No HTTP/2, proxies, cookies, compression, retries or connection pools. The crate knows no tokens, keys,
+//! No HTTP/2, cookies, compression, retries or connection pools. The crate knows no tokens, keys,
 //! storage or settings file, and depends on no other crate of petsem. It does not interpret answers: the
 //! caller parses the body and decides what a status means.
 
 mod address;
 mod client;
+mod connect;
 mod error;
 mod exchange;
+mod origin;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -61,4 +65,5 @@ pub use hyper::{Method, header};
 pub use client::{OutboundClient, OutboundSettings};
 pub use error::{OutboundError, OutboundSetupError, OutboundUrlError};
 pub use exchange::{OutboundAnswer, OutboundRequest};
+pub use origin::{OriginSettings, ProxyAddress};
 pub use url::{OutboundUrl, PlainHttp};

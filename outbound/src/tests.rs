@@ -85,6 +85,7 @@ impl ThirdParty {
         OutboundClient::new(&OutboundSettings {
             ca_file: Some(self.ca.path().to_owned()),
             private_hosts: private_hosts.iter().map(|host| (*host).to_owned()).collect(),
+            origins: Vec::new(),
             within,
         })
         .unwrap()
@@ -156,7 +157,8 @@ async fn plain_http_is_spoken_to_a_loopback_address_that_the_caller_permits() {
         stream.write_all(OK.as_bytes()).await.unwrap();
         String::from_utf8(request[..length].to_vec()).unwrap()
     });
-    let settings = OutboundSettings { ca_file: None, private_hosts: Vec::new(), within: WITHIN };
+    let settings =
+        OutboundSettings { ca_file: None, private_hosts: Vec::new(), origins: Vec::new(), within: WITHIN };
     let client = OutboundClient::new(&settings).unwrap();
     let url = OutboundUrl::parse_with(&format!("http://127.0.0.1:{port}/x"), PlainHttp::LOOPBACK).unwrap();
     let answer = client.get(&url, 2).await.unwrap();
@@ -165,7 +167,7 @@ async fn plain_http_is_spoken_to_a_loopback_address_that_the_caller_permits() {
     assert_eq!(
         request,
         format!(
-            "GET /x HTTP/1.1\r\naccept: application/json\r\nhost: 127.0.0.1:{port}\r\nuser-agent: petsem\r\n\
+            "GET /x HTTP/1.1\r\naccept: application/jwk-set+json, application/json, */*;q=0.1\r\nhost: 127.0.0.1:{port}\r\nuser-agent: petsem\r\n\
              connection: close\r\n\r\n"
         )
     );
@@ -223,6 +225,7 @@ fn a_ca_file_without_a_certificate_is_refused_when_the_client_is_made() {
     let settings = |path: &std::path::Path| OutboundSettings {
         ca_file: Some(path.to_owned()),
         private_hosts: Vec::new(),
+        origins: Vec::new(),
         within: Duration::from_secs(1),
     };
     let missing = OutboundClient::new(&settings("/nowhere/ca.pem".as_ref())).unwrap_err();
@@ -230,4 +233,188 @@ fn a_ca_file_without_a_certificate_is_refused_when_the_client_is_made() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     let error = OutboundClient::new(&settings(empty.path())).unwrap_err();
     assert!(matches!(error, OutboundSetupError::NoCertificate { .. }), "{error:?}");
+}
+
+/// A proxy that takes the one answer that it is to give, or builds tunnels to 127.0.0.1; and its requests.
+async fn proxy(answer: Option<&'static str>) -> (ProxyAddress, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            let request = String::from_utf8(request).unwrap();
+            let to = request.split(' ').nth(1).unwrap().to_owned();
+            kept.lock().unwrap().push(request);
+            tokio::spawn(async move {
+                if let Some(answer) = answer {
+                    return drop(stream.write_all(answer.as_bytes()).await);
+                }
+                match tokio::net::TcpStream::connect(to.as_str()).await {
+                    Ok(mut there) => {
+                        stream
+                            .write_all(b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n")
+                            .await
+                            .unwrap();
+                        drop(tokio::io::copy_bidirectional(&mut stream, &mut there).await);
+                    }
+                    Err(_) => drop(stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await),
+                }
+            });
+        }
+    });
+    (address, requests)
+}
+
+impl ThirdParty {
+    /// A client with settings for this third party.
+    fn client_with(
+        &self,
+        private_hosts: &[&str],
+        proxy: Option<ProxyAddress>,
+        bearer_token_file: Option<&std::path::Path>,
+    ) -> OutboundClient {
+        let bearer_token_file = bearer_token_file.map(Into::into);
+        OutboundClient::new(&OutboundSettings {
+            ca_file: Some(self.ca.path().to_owned()),
+            private_hosts: private_hosts.iter().map(|host| (*host).to_owned()).collect(),
+            origins: vec![OriginSettings { url: self.url("/"), proxy, bearer_token_file }],
+            within: WITHIN,
+        })
+        .unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_gets_checked_addresses_and_sees_no_request() {
+    let party = ThirdParty::start("localhost", OK).await;
+    let (address, requests) = proxy(None).await;
+    let client = party.client_with(&["localhost"], Some(address), None);
+    // The third party listens on 127.0.0.1 only; the proxy says so where it is asked for [::1] first.
+    let answer = client.get(&party.url("/canary"), 2).await.unwrap();
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"{}"[..]));
+    let requests = requests.lock().unwrap();
+    let tunnel = format!("CONNECT 127.0.0.1:{} HTTP/1.1\r\n", party.port);
+    assert!(requests.last().unwrap().starts_with(&tunnel), "{requests:?}");
+    assert!(
+        requests.iter().all(|request| !request.contains("canary") && !request.contains("localhost")),
+        "{requests:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_address_check_holds_behind_a_proxy() {
+    let party = ThirdParty::start("localhost", OK).await;
+    let (address, requests) = proxy(None).await;
+    let client = party.client_with(&["other.example"], Some(address), None);
+    let error = client.get(&party.url("/"), 2).await.unwrap_err();
+    assert!(matches!(error, OutboundError::PrivateAddress { .. }), "{error:?}");
+    assert_eq!((requests.lock().unwrap().len(), party.connections()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_or_speaks_no_http_is_named() {
+    let party = ThirdParty::start("localhost", OK).await;
+    for (answer, text) in [
+        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "it answered HTTP 407"),
+        ("SSH-2.0-OpenSSH\r\n\r\n", "its answer is no HTTP"),
+        ("HTTP/1.1 200 OK\r\n", "end of file"),
+    ] {
+        let (address, _) = proxy(Some(answer)).await;
+        let named = address.to_string();
+        let error = party.client_with(&["localhost"], Some(address), None).get(&party.url("/"), 2).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, OutboundError::Proxy { .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.contains(&named) && error.contains(text), "{error}");
+    }
+    assert_eq!(party.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_token_goes_to_its_origin_alone_and_is_read_anew_for_each_call() {
+    let party = ThirdParty::start("localhost", OK).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let client = party.client_with(&["localhost", "127.0.0.1"], None, Some(file.path()));
+    let empty = client.get(&party.url("/"), 2).await.unwrap_err().to_string();
+    assert!(empty.contains(file.path().to_str().unwrap()) && empty.contains("it has no token"), "{empty}");
+    for token in ["canary-1", "canary-2\n"] {
+        std::fs::write(file.path(), token).unwrap();
+        client.get(&party.url("/openid/v1/jwks"), 2).await.unwrap();
+    }
+    // What a caller sends itself, such as a ticket to a discharger, is its own matter.
+    let request = OutboundRequest {
+        method: Method::POST,
+        url: &party.url("/3p"),
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(b"{}"),
+        limit: 2,
+    };
+    client.send(request).await.unwrap();
+    let requests = party.requests.lock().unwrap().clone();
+    let tokens: Vec<_> = requests
+        .iter()
+        .map(|request| request.lines().find_map(|line| line.strip_prefix("authorization: ")))
+        .collect();
+    assert_eq!(tokens, [Some("Bearer canary-1"), Some("Bearer canary-2"), None]);
+    let other = OutboundClient::new(&OutboundSettings {
+        ca_file: Some(party.ca.path().to_owned()),
+        private_hosts: vec!["localhost".to_owned()],
+        origins: vec![OriginSettings {
+            url: "https://localhost".parse().unwrap(),
+            proxy: None,
+            bearer_token_file: Some(file.path().to_owned()),
+        }],
+        within: WITHIN,
+    });
+    other.unwrap().get(&party.url("/"), 2).await.unwrap();
+    assert!(!party.requests.lock().unwrap().last().unwrap().contains("canary"));
+}
+
+#[tokio::test]
+async fn a_dead_address_keeps_no_call_from_the_others() {
+    let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let live = there.local_addr().unwrap();
+    // A listener that takes no connection: its queue is full, so the system drops what comes after.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(1).unwrap();
+    let dead = full.local_addr().unwrap();
+    let mut fillers = Vec::new();
+    for _ in 0..8 {
+        fillers.push(tokio::spawn(tokio::net::TcpStream::connect(dead)));
+    }
+    tokio::task::yield_now().await;
+    // Refused at once: nothing listens there.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for addresses in [vec![dead, live], vec![closed, dead, live], vec![dead, closed, live], vec![live, dead]]
+    {
+        let stream = tokio::time::timeout(WITHIN, crate::connect::connect_to_one(addresses.clone())).await;
+        let connected = stream.unwrap_or_else(|_| panic!("{addresses:?}")).unwrap().peer_addr().unwrap();
+        assert!(connected == live || connected == dead, "{addresses:?}");
+    }
+    let refused = crate::connect::connect_to_one(vec![closed]).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_proxy_is_a_host_and_a_port_without_credentials() {
+    let read = |text: &str| text.parse::<ProxyAddress>().map(|proxy| proxy.to_string());
+    assert_eq!(read("http://proxy.internal:3128"), Ok("http://proxy.internal:3128".to_owned()));
+    assert_eq!(read("http://10.0.0.7:443/"), Ok("http://10.0.0.7:443".to_owned()));
+    assert_eq!(read("http://[fd00::1]:3128"), Ok("http://[fd00::1]:3128".to_owned()));
+    assert_eq!(read("http://proxy.internal"), Ok("http://proxy.internal:80".to_owned()));
+    for invalid in [
+        "",
+        "proxy.internal:3128",
+        "https://proxy.internal:3128",
+        "http://a:b@proxy.internal:3128",
+        "http://x/y",
+    ] {
+        assert!(read(invalid).is_err(), "{invalid}");
+    }
 }

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 use petsem_keys::{Seal, SealContext, SealError, SealKey};
 use rand_core::CryptoRng;
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::private_file;
@@ -41,18 +43,22 @@ impl KeyFile {
     /// cannot be written, which leaves no file.
     pub fn create(rng: &mut dyn CryptoRng, path: &Path) -> Result<Self, KeyFileError> {
         let key = SealKey::generate(rng);
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.into() },
+            _ => KeyFileError::Create { path: path.into(), source },
+        };
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".new");
+        let draft = PathBuf::from(draft);
+        // Left over if an earlier run was killed; no seal was made with it.
+        let _ = fs::remove_file(&draft);
         let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|source| {
-                match source.kind() {
-                    io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.into() },
-                    _ => KeyFileError::Create { path: path.into(), source },
-                }
-            })?;
-        if let Err(source) = write_durably(&mut file, path, &key) {
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
+        if let Err(source) = write_durably(&mut file, &draft, path, &key) {
             drop(file);
-            // Best effort: this call created the partial file, and the first error is the one to report.
-            let _ = fs::remove_file(path);
-            return Err(KeyFileError::Create { path: path.into(), source });
+            // Best effort: this call created the draft, and the first error is the one to report.
+            let _ = fs::remove_file(&draft);
+            return Err(failed(source));
         }
         Ok(Self { path: path.into() })
     }
@@ -107,9 +113,17 @@ impl Seal for KeyFile {
     }
 }
 
-fn write_durably(file: &mut File, path: &Path, key: &SealKey) -> io::Result<()> {
+/// Writes the draft and gives it its name, which no file has yet: a kill leaves a whole key file or none.
+fn write_durably(file: &mut File, draft: &Path, path: &Path, key: &SealKey) -> io::Result<()> {
     file.write_all(text::print(key).as_slice())?;
     file.sync_all()?;
+    match rustix::fs::renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE) {
+        // Some file systems, such as NFS, cannot rename so.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::hard_link(draft, path).and_then(|()| fs::remove_file(draft))?
+        }
+        renamed => renamed?,
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -85,7 +85,7 @@ pub use passphrase::{Argon2Parameters, PASSPHRASE_KIND, Passphrase, PassphraseEr
 pub use petsem_keys::{NewShare, SealSource};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{PKCS11_KIND, Pkcs11, Pkcs11Error, Pkcs11Settings};
-pub use private_file::{PrivateFileError, PrivateFileFault, is_open_to_others};
+pub use private_file::{PrivateFileError, PrivateFileFault};
 pub use settings::{SealEntry, SealSettings, SealSettingsError};
 pub use shamir::{
     SHAMIR_KIND, SHARES_MAXIMUM, Shamir, Share, ShareError, ShareProgress, ShareSet, SplitError,

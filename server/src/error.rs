@@ -20,7 +20,8 @@ pub enum StartError {
     /// The store holds no installation.
     #[error(
         "the store in {directory} is empty: there is no installation to serve\ncreate one with `petsem operator init`, \
-         or correct data_directory in the configuration"
+         or correct data_directory in the configuration; if one was here and its disk was lost, put its copy back first \
+         (docs/copies.md)"
     )]
     Empty {
         /// The data directory.
@@ -38,8 +39,8 @@ pub enum StartError {
     },
     /// The store already holds an installation.
     #[error(
-        "the store in {directory} already holds an installation; nothing was changed\nfor a new one configure another \
-         data_directory"
+        "the store in {directory} already holds an installation; nothing was changed\nif its first token was lost, \
+         `petsem operator recover` makes another one; for a new installation configure another data_directory"
     )]
     Installed {
         /// The data directory.
@@ -73,7 +74,9 @@ pub enum StartError {
     /// The store is older than the state that this node's audit log recorded, or is another store.
     #[error(
         "integrity: the store lacks {what}, which this node's audit log recorded: an older copy was restored, or it is \
-         another store\nrevocations may be missing, so it is not served; restore the newer database"
+         another store\nrevocations may be missing, so it is not served; put the newer database back; if it is lost, put a \
+         copy of the data directory and the audit directory back, both of one time (docs/copies.md): what came after that \
+         is lost, so revoke again what was revoked since"
     )]
     RolledBack {
         /// What the store lacks.

@@ -8,6 +8,9 @@ use petsem_outbound::{OutboundClient, OutboundUrl};
 
 use crate::messages;
 
+/// The byte order mark of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Fetches over HTTPS, within the limits of the configuration.
 pub(crate) struct OutboundFetch(pub(crate) OutboundClient);
 
@@ -26,7 +29,12 @@ impl Fetch for OutboundFetch {
             let mut response =
                 self.0.get(&url, limit).await.map_err(|error| messages::fetch_failed(&error))?;
             // The body holds public keys, so it need not be wiped.
-            Ok(Fetched { status: response.status, body: std::mem::take(&mut *response.body) })
+            let mut body = std::mem::take(&mut *response.body);
+            // RFC 8259 §8.1 lets parsers ignore it; editors write it.
+            if body.starts_with(BYTE_ORDER_MARK) {
+                body.drain(..BYTE_ORDER_MARK.len());
+            }
+            Ok(Fetched { status: response.status, body })
         })
     }
 }

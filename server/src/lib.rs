@@ -78,7 +78,7 @@ pub use operator::accept_loss::accept_loss;
 pub use operator::approve::approve_with_seal;
 pub use operator::compromised::{Compromised, remove_compromised};
 pub use operator::deny::{Denied, deny};
-pub use operator::install::{InstallOptions, Installed, install};
+pub use operator::install::{InstallOptions, Installed, install, is_interrupted};
 pub use operator::node::add_node;
 pub use operator::recover::{mint_owner, recover};
 pub use operator::register::{add_discharger, add_issuer};
@@ -86,6 +86,7 @@ pub use operator::root_key::rotate_root;
 pub use operator::seals::{
     AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
 };
+pub use operator::shares::{AttemptStatus, GivenShare, OPEN_FOR, ShareAttempt, give_share, share_attempts};
 pub use operator::socket::ServerStatus;
 pub use operator::status::{NodeStatus, status};
 pub use operator::unseal_input::UnsealInput;

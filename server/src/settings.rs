@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use petsem_api::HostId;
 use petsem_engine::{EngineSettings, SealSources, UnlockError};
-use petsem_outbound::OutboundSettings;
+use petsem_outbound::{OriginSettings, OutboundSettings, OutboundUrl};
 use petsem_seals::{SealEntry, SealSettings, SealSource};
 use serde::Deserialize;
 
@@ -252,12 +252,21 @@ struct OutgoingFile {
     ca_file: PathBuf,
     private_hosts: Vec<String>,
     seconds: u64,
+    origin: Vec<OriginFile>,
 }
 
 impl Default for OutgoingFile {
     fn default() -> Self {
-        Self { ca_file: PathBuf::new(), private_hosts: Vec::new(), seconds: 5 }
+        Self { ca_file: PathBuf::new(), private_hosts: Vec::new(), seconds: 5, origin: Vec::new() }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OriginFile {
+    url: String,
+    proxy: Option<String>,
+    bearer_token_file: Option<PathBuf>,
 }
 
 impl Default for Limits {
@@ -479,11 +488,34 @@ impl OutgoingFile {
                 return Err(messages::invalid_private_host(host));
             }
         }
+        let mut origins: Vec<OriginSettings> = Vec::new();
+        for origin in self.origin {
+            let origin = origin.check(base)?;
+            if origins.iter().any(|other| other.url.origin() == origin.url.origin()) {
+                return Err(messages::origin_twice(&origin.url.origin()));
+            }
+            origins.push(origin);
+        }
         Ok(OutboundSettings {
             ca_file: (!self.ca_file.as_os_str().is_empty()).then(|| base.join(&self.ca_file)),
             private_hosts: self.private_hosts,
+            origins,
             within: Duration::from_secs(self.seconds),
         })
+    }
+}
+
+impl OriginFile {
+    fn check(self, base: &Path) -> Result<OriginSettings, SettingsError> {
+        let url = self.url.parse::<OutboundUrl>().ok().filter(|url| url.target() == "/");
+        let url = url.ok_or_else(|| messages::invalid_origin(&self.url))?;
+        let proxy = match self.proxy {
+            Some(text) => Some(text.parse().map_err(|_| messages::invalid_proxy(&text))?),
+            None => None,
+        };
+        let bearer_token_file = self.bearer_token_file.map(|path| base.join(path));
+        check_home("outgoing.origin.bearer_token_file", &bearer_token_file)?;
+        Ok(OriginSettings { url, proxy, bearer_token_file })
     }
 }
 
@@ -507,7 +539,12 @@ impl Settings {
     /// The default settings for calls to third parties.
     pub(crate) fn default_outgoing() -> OutboundSettings {
         let OutgoingFile { seconds, .. } = OutgoingFile::default();
-        OutboundSettings { ca_file: None, private_hosts: Vec::new(), within: Duration::from_secs(seconds) }
+        OutboundSettings {
+            ca_file: None,
+            private_hosts: Vec::new(),
+            origins: Vec::new(),
+            within: Duration::from_secs(seconds),
+        }
     }
 }
 
@@ -634,15 +671,39 @@ mod tests {
     #[test]
     fn outgoing_settings_are_read_and_have_defaults() {
         let with = SMALL.to_owned()
-            + "[outgoing]\nca_file = \"ca.pem\"\nprivate_hosts = [\"keys.internal\", \"::1\"]\nseconds = 2\n";
+            + "[outgoing]\nca_file = \"ca.pem\"\nprivate_hosts = [\"keys.internal\", \"::1\"]\nseconds = 2\n\
+               [[outgoing.origin]]\nurl = \"https://kubernetes.default.svc\"\n\
+               proxy = \"http://proxy.internal:3128\"\nbearer_token_file = \"k8s.token\"\n";
         let settings = Settings::from_toml(&with, Path::new("/base")).unwrap();
         let expected = OutboundSettings {
             ca_file: Some("/base/ca.pem".into()),
             private_hosts: vec!["keys.internal".to_owned(), "::1".to_owned()],
+            origins: vec![OriginSettings {
+                url: "https://kubernetes.default.svc".parse().unwrap(),
+                proxy: Some("http://proxy.internal:3128".parse().unwrap()),
+                bearer_token_file: Some("/base/k8s.token".into()),
+            }],
             within: Duration::from_secs(2),
         };
         assert_eq!(settings.outgoing, expected);
         let settings = Settings::from_toml(SMALL, Path::new("/base")).unwrap();
         assert_eq!(settings.outgoing, Settings::default_outgoing());
+    }
+
+    #[test]
+    fn settings_of_an_origin_that_cannot_be_used_are_refused() {
+        let error = |with: &str| {
+            let text = format!("{SMALL}[[outgoing.origin]]\n{with}");
+            Settings::from_toml(&text, Path::new("/")).unwrap_err().to_string()
+        };
+        for url in ["http://x.example", "https://x.example/keys", "https://a@x.example", "x"] {
+            assert!(error(&format!("url = {url:?}\n")).contains("`outgoing.origin.url` is"), "{url}");
+        }
+        for proxy in ["https://p:1", "p:1", "http://a:b@p:1"] {
+            let with = format!("url = \"https://x.example\"\nproxy = {proxy:?}\n");
+            assert!(error(&with).contains("`outgoing.origin.proxy` is"), "{proxy}");
+        }
+        let twice = "url = \"https://x.example\"\n[[outgoing.origin]]\nurl = \"https://X.example:443\"\n";
+        assert!(error(twice).contains("two entries have this origin"), "{}", error(twice));
     }
 }

@@ -62,6 +62,13 @@ impl Check {
                 output::notice(&messages::no_socket_directory(socket, directory_of(socket)));
             }
         }
+        let (data, audit) = (&settings.data_directory, &settings.audit.directory);
+        for directory in [data, audit] {
+            let is_inside = directory == audit && audit.starts_with(data);
+            if !is_inside && !directory_of(directory).is_dir() {
+                output::notice(&messages::no_parent_directory(directory, directory_of(directory)));
+            }
+        }
         output::line(&messages::configuration_valid(&self.file))
     }
 }

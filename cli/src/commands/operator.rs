@@ -15,6 +15,7 @@ mod rotate_keyring;
 mod rotate_root;
 mod rotations;
 mod seal;
+mod share;
 mod status;
 mod unseal;
 mod verify;
@@ -29,6 +30,7 @@ pub(crate) enum Operator {
     Status(status::Status),
     Unseal(unseal::Unseal),
     Seal(seal::Seal),
+    Share(share::Share),
     RotateRoot(rotate_root::RotateRoot),
     Verify(verify::Verify),
     Owner(owner::Owner),
@@ -59,6 +61,7 @@ impl Operator {
             Self::Status(status) => status.run(),
             Self::Unseal(unseal) => unseal.run(),
             Self::Seal(seal) => seal.run(),
+            Self::Share(share) => share.run(),
             Self::RotateRoot(rotate_root) => rotate_root.run(),
             Self::Verify(verify) => verify.run(),
             Self::Owner(owner) => owner.run(),

@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use petsem_api::{
-    App, AppRef, AppSettings, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId, SecretKeyName,
-    SecretName, SetSecretKeyResponse,
+    App, AppRef, AppSecret, AppSettings, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId,
+    SecretKeyName, SecretName, SecretWarning, SetSecretKeyResponse,
 };
 use petsem_client::{
     BootFlowError, CallError, CredentialsError, DeliveryError, EndpointFailure, FailureKind, LeftOut,
@@ -120,9 +120,33 @@ pub(crate) fn left_out(left_out: &[LeftOut]) -> Vec<String> {
         LeftOutReason::AlreadySet => format!(
             "{name} is left out: the environment already has it; to replace it with the secret, give --allow {name}"
         ),
+        LeftOutReason::HoldsNul => format!(
+            "{name} is left out: its value has a NUL byte, which no environment can carry; set it in base64, and decode \
+             it in the program"
+        ),
+        LeftOutReason::TooLong => {
+            format!("{name} is left out: with its value it is over 131,071 bytes; keep it shorter")
+        }
         _ => format!("{name} is left out"),
     };
     left_out.iter().map(note).collect()
+}
+
+/// What environments will lack, after a write and beside a list: a note for each secret and warning.
+pub(crate) fn secret_warnings<'a>(secrets: impl IntoIterator<Item = &'a AppSecret>) -> Vec<String> {
+    let note = |name: &SecretName, warning: &SecretWarning| match warning {
+        SecretWarning::NulByte => format!(
+            "environments leave {name} out: its value has a NUL byte, which only files and VM channels carry; for \
+             `petsem run` and `petsem boot`, set it in base64 and decode it in the program"
+        ),
+        SecretWarning::ReservedName => format!(
+            "environments leave {name} out: programs obey this name; `petsem app set APP --allow-reserved-name {name}` \
+             allows it"
+        ),
+        _ => format!("environments leave {name} out"),
+    };
+    let of = |secret: &'a AppSecret| secret.warnings.iter().map(move |warning| note(&secret.name, warning));
+    secrets.into_iter().flat_map(of).collect()
 }
 
 /// A boot that continues.
@@ -165,9 +189,15 @@ pub(crate) fn secret_rolled_back(name: &SecretName, app: &AppRef, to: u64, versi
     format!("{name} is set to its value of version {to}; {app} is at version {version}")
 }
 
+pub(crate) fn no_such_secrets(names: &[SecretName], app: &AppRef) -> Vec<String> {
+    let note = |name: &SecretName| format!("{app} has no secret {name}; `petsem secrets list` shows all");
+    names.iter().map(note).collect()
+}
+
 /// A name that did not exist is not reported as deleted.
-pub(crate) fn secrets_unset(names: &[String], app: &AppRef, version: u64) -> String {
+pub(crate) fn secrets_unset(names: &[&SecretName], app: &AppRef, version: u64) -> String {
     match names {
+        [] => format!("nothing was changed; {app} is at version {version}"),
         [name] => format!("{name} is unset; {app} is at version {version}"),
         names => format!("all {} secrets are unset; {app} is at version {version}", names.len()),
     }
@@ -180,8 +210,9 @@ pub(crate) fn secrets_imported(count: usize, app: &AppRef, version: u64) -> Stri
 pub(crate) fn key_created(key: &SetSecretKeyResponse, app: &AppRef) -> String {
     let label = &key.key.name;
     let public = key.key.public_key.as_ref().map(|public| format!("; its public key is {public}"));
+    let replaced = if key.replaced { "; it replaces the key that had this label" } else { "" };
     format!(
-        "{label} is a key of type {}{}; {app} is at version {}",
+        "{label} is a key of type {}{}{replaced}; {app} is at version {}",
         key.key.kind,
         public.unwrap_or_default(),
         key.version

@@ -53,9 +53,12 @@ pub(crate) fn discharge_caveat(kind: u64) -> String {
     format!("a caveat of a discharge (type {kind})")
 }
 
+/// What a server checks before it asks the policy.
+const NOT_TESTED: &str = "\nnot tested: the JWT's signature, times, audience and type";
+
 pub(crate) fn policy_tested(tested: &PolicyTest) -> String {
     if let Some(rule) = &tested.allowed_by {
-        return format!("rule {rule} allows the request");
+        return format!("rule {rule} allows the request{NOT_TESTED}");
     }
     if tested.rules.is_empty() {
         return "the policy has no rules, so nothing is allowed".to_owned();

@@ -14,6 +14,8 @@ use crate::report::AuditReport;
 pub(crate) const CONTEXT_HEADER: &str = "\
 # Written by `petsem dev` at each start; other commands find their server here.
 ";
+pub(crate) const INSTALLATION_CONTINUED: &str =
+    "the creation of this installation was interrupted; it is finished now, with the seals that it has";
 pub(crate) const UNREADABLE_LINE: &str = "(unreadable line; run petsem operator audit verify)";
 
 pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path) -> String {
@@ -100,6 +102,14 @@ pub(crate) fn no_socket_directory(socket: &Path, directory: &Path) -> String {
         "the directory {} of the socket {} does not exist; create it before the server starts",
         directory.display(),
         socket.display()
+    )
+}
+
+pub(crate) fn no_parent_directory(directory: &Path, parent: &Path) -> String {
+    format!(
+        "{} would be created together with {}, which does not exist: if that is a disk of its own, mount it first",
+        directory.display(),
+        parent.display()
     )
 }
 

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
-use petsem_server::{Compromised, ReplacementStep, RotatedRoot, SealInfo, StoreReport, TriedSeal};
+use petsem_server::{
+    AttemptStatus, Compromised, NodeStatus, ReplacementStep, RotatedRoot, SealInfo, StoreReport, StoreStatus,
+    TriedSeal,
+};
 
 use super::files::NO_TERMINAL;
 use super::phrasing::{counted, file_name, plural, split_hint};
@@ -12,6 +15,68 @@ use crate::failure::{Exit, Failure};
 pub(crate) const NEW_PASSPHRASE_PROMPT: &str = "New passphrase (not shown): ";
 pub(crate) const REPEAT_PASSPHRASE_PROMPT: &str = "Repeat the passphrase: ";
 pub(crate) const NEVER: &str = "never";
+
+pub(crate) const OWN_SHARE_PROMPT: &str = "Your share (not shown; an empty line if you have none): ";
+pub(crate) const GIVEN_SHARE_PROMPT: &str = "Your share (not shown): ";
+
+/// An attempt: what it is for, who gave a share, what is missing, and how long it stays open.
+pub(crate) fn attempt(attempt: &AttemptStatus) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{} ({}) gathers shares: {}",
+        attempt.command,
+        attempt.by,
+        attempt.needed.join(", or ")
+    )];
+    lines.extend(
+        attempt
+            .given
+            .iter()
+            .map(|given| format!("share {} was given at {} by {}", given.number, given.at, given.by)),
+    );
+    lines.push(match attempt.missing {
+        0 => "no share is missing".to_owned(),
+        missing => format!(
+            "{missing} more {} missing; open until {}; the others run `petsem operator share` on this node",
+            plural(usize::from(missing), "is", "are"),
+            attempt.open_until
+        ),
+    });
+    lines
+}
+
+pub(crate) fn attempts(attempts: &[AttemptStatus]) -> String {
+    if attempts.is_empty() {
+        return "no command gathers shares on this node".to_owned();
+    }
+    let one = |status: &AttemptStatus| format!("attempt {}: {}", status.id, attempt(status).join("; "));
+    attempts.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+pub(crate) fn no_such_attempt(attempts: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        attempts.to_owned(),
+        "start the command that needs the shares with --gather-shares; if there are several, name one with --attempt ID",
+    )
+}
+
+pub(crate) fn share_given(attempt: &AttemptStatus) -> String {
+    match attempt.missing {
+        0 => "the share is given, and was the last one".to_owned(),
+        missing => format!(
+            "the share is given; {missing} more {} missing",
+            plural(usize::from(missing), "is", "are")
+        ),
+    }
+}
+
+pub(crate) fn share_refused(fault: &str) -> Failure {
+    Failure::new(Exit::Refused, fault.to_owned(), "give another share; nothing was changed")
+}
+
+pub(crate) fn share_of_another_refused(fault: &str) -> String {
+    format!("a share was refused: {fault}")
+}
 
 pub(crate) fn passphrase_prompt(alone: bool) -> &'static str {
     if alone {

@@ -167,36 +167,36 @@ pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {
 /// Subject and verb of a sentence, as in "host h1 is".
 fn subject_and_verb(what: &RevokeRequest) -> String {
     match what {
-        RevokeRequest::Token { id } => format!("token {id} and all tokens that descend from it are"),
+        RevokeRequest::Token { id, .. } => format!("token {id} and all tokens that descend from it are"),
         RevokeRequest::SigningKey { id } => {
             format!("all tokens of signing key {id} and all tokens that descend from them are")
         }
         RevokeRequest::Machine { app, machine } => format!("Machine {machine} of {app} is"),
-        RevokeRequest::Host { host } => format!("host {host} is"),
-        RevokeRequest::JwtSubject { issuer, sub, before: None } => {
+        RevokeRequest::Host { host, .. } => format!("host {host} is"),
+        RevokeRequest::JwtSubject { issuer, sub, before: None, .. } => {
             format!("the JWTs of {sub} ({issuer}) issued so far, and everything derived from them, are")
         }
-        RevokeRequest::JwtSubject { issuer, sub, before: Some(before) } => format!(
+        RevokeRequest::JwtSubject { issuer, sub, before: Some(before), .. } => format!(
             "the JWTs of {sub} ({issuer}) issued before {}, and everything derived from them, are",
             time_text(*before)
         ),
-        RevokeRequest::DischargerSubject { discharger, sub, before: None } => {
+        RevokeRequest::DischargerSubject { discharger, sub, before: None, .. } => {
             format!("the boots that {discharger} has proved for {sub} so far, and their renewals, are")
         }
-        RevokeRequest::DischargerSubject { discharger, sub, before: Some(before) } => format!(
+        RevokeRequest::DischargerSubject { discharger, sub, before: Some(before), .. } => format!(
             "the boots that {discharger} proved for {sub} before {}, and their renewals, are",
             time_text(*before)
         ),
-        RevokeRequest::JwtIssuer { issuer, before: None } => {
+        RevokeRequest::JwtIssuer { issuer, before: None, .. } => {
             format!("all JWTs of {issuer} issued so far, and everything derived from them, are")
         }
-        RevokeRequest::JwtIssuer { issuer, before: Some(before) } => {
+        RevokeRequest::JwtIssuer { issuer, before: Some(before), .. } => {
             format!(
                 "all JWTs of {issuer} issued before {}, and everything derived from them, are",
                 time_text(*before)
             )
         }
-        RevokeRequest::Jwt { issuer, jti } => {
+        RevokeRequest::Jwt { issuer, jti, .. } => {
             format!("JWT {jti} of {issuer}, and everything derived from it, is")
         }
     }

@@ -11,12 +11,6 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// A value with a NUL byte, which no environment can carry.
-    #[error("{0} has a NUL byte, which an environment cannot carry; deliver to files, or encode the value")]
-    HoldsNul(SecretName),
-    /// `NAME=value` is over 131,071 bytes.
-    #[error("{0} and its value are over 131,071 bytes, which exec refuses; deliver to files instead")]
-    TooLong(SecretName),
     /// The whole environment (and the arguments) is over 2,000,000 bytes.
     #[error("the environment would have {bytes} bytes, and exec accepts 2,000,000; deliver to files instead")]
     TooMuch {

@@ -38,6 +38,17 @@ pub enum CredentialsError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The token file belongs to neither this user nor root.
+    #[error(
+        "the token file {path} belongs to user {owner}, who can change it; copy it to a file of this user, mode 0600",
+        path = path.display()
+    )]
+    ForeignOwner {
+        /// The file.
+        path: PathBuf,
+        /// User id of its owner.
+        owner: u32,
+    },
 }
 
 /// Why a token cannot be narrowed. Never holds a part of it.

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use hyper::header::HeaderValue;
+use petsem_keys::is_open_to_others;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -47,16 +48,22 @@ impl Credentials {
         Ok(Self { scheme, text: Zeroizing::new(bare.to_owned()) })
     }
 
-    /// Reads a token file. A file that is accessible to other users is refused.
+    /// Reads a token file, such as a credential of systemd. A file that is accessible to other users, or that belongs to
+    /// one, is refused.
     ///
     /// # Errors
     /// [`CredentialsError`]: the file cannot be read, is accessible to other users, or has no token.
     pub fn read_file(path: &Path) -> Result<Self, CredentialsError> {
         let failed = |source: std::io::Error| CredentialsError::File { path: path.into(), source };
         let mut file = File::open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
+        let metadata = file.metadata().map_err(failed)?;
+        if is_open_to_others(&file, &metadata) {
+            let mode = metadata.mode() & 0o7777;
             return Err(CredentialsError::OpenFile { path: path.into(), mode });
+        }
+        let this_user = rustix::process::geteuid().as_raw();
+        if metadata.uid() != this_user && metadata.uid() != 0 {
+            return Err(CredentialsError::ForeignOwner { path: path.into(), owner: metadata.uid() });
         }
         let mut text = Zeroizing::new(String::with_capacity(LONGEST + 1));
         let read = Read::by_ref(&mut file).take(LONGEST as u64 + 1).read_to_string(&mut text);
@@ -116,7 +123,7 @@ impl fmt::Debug for Credentials {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
     use super::*;
 
@@ -170,5 +177,35 @@ mod tests {
         let error = Credentials::read_file(&path).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"));
         assert!(!error.contains("canary"));
+    }
+
+    /// As systemd hands a credential over: owner root, and an ACL whose mask the mode shows as rights of the group.
+    #[test]
+    fn a_token_file_is_judged_by_its_acl_and_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let us = rustix::process::geteuid().as_raw();
+        let read_by = |user: u32, group: u16| {
+            std::fs::write(&path, "fm2_canary\n").unwrap();
+            let entries =
+                [(1, 4, u32::MAX), (2, 4, user), (4, group, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+            let mut acl = vec![2, 0, 0, 0];
+            for (tag, rights, id) in entries {
+                acl.extend([u16::to_le_bytes(tag), u16::to_le_bytes(rights)].concat());
+                acl.extend(u32::to_le_bytes(id));
+            }
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(&path, "system.posix_acl_access", &acl, flags).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o440);
+            let read = Credentials::read_file(&path);
+            std::fs::remove_file(&path).unwrap();
+            read.map(|token| token.expose_text().to_owned()).map_err(|error| match error {
+                CredentialsError::OpenFile { mode, .. } => mode,
+                other => panic!("{other}"),
+            })
+        };
+        assert_eq!(read_by(us, 0), Ok("fm2_canary".to_owned()));
+        assert_eq!(read_by(us, 4), Err(0o440));
+        assert_eq!(read_by(us + 1, 0), Err(0o440));
     }
 }

@@ -4,8 +4,8 @@
 //! read files, [`TmpfsDir`](super::TmpfsDir) is the better target.
 //!
 //! A writer of secrets chooses their names, and programs obey some names. So a secret cannot replace a variable, nor
-//! have a reserved name, unless the app's settings (for reserved names) or the reader consents. The others are
-//! delivered.
+//! have a reserved name, unless the app's settings (for reserved names) or the reader consents. Nor can a value that no
+//! environment carries stop the others. The others are delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -33,10 +33,11 @@ const ORCHESTRATOR: &str = "the orchestrator";
 ///
 /// Left out are secrets with a [reserved](SecretName::reserved) name that neither the app's settings nor
 /// [`Self::allow`] allow, and secrets whose name the base has, unless [`Self::allow`] names them. [`Self::map`] delivers a
-/// secret as another variable.
+/// secret as another variable. Whatever the reader allows, secrets are left out whose value has a NUL byte, or whose
+/// `NAME=value` is over 131,071 bytes, the limit of `execve`.
 ///
-/// `check` refuses a `NAME=value` over 131,071 bytes, and over 2,000,000 bytes in total: the limits of `execve`,
-/// as measured on Linux. What is left out does not count.
+/// `check` refuses over 2,000,000 bytes in total: what `execve` takes, as measured on Linux. What is left out does not
+/// count.
 #[derive(Debug)]
 pub struct EnvMap {
     base: BTreeMap<OsString, OsString>,
@@ -83,7 +84,16 @@ impl EnvMap {
     }
 
     /// Why a secret is left out, if it is.
-    fn reason(&self, bundle: &Bundle, name: &SecretName) -> Option<LeftOutReason> {
+    fn reason(&self, bundle: &Bundle, name: &SecretName, value: &[u8]) -> Option<LeftOutReason> {
+        if self.is_mapped(name) {
+            let mut variables = self.mapped.iter().filter(|(_, secret)| *secret == name);
+            return variables.find_map(|(variable, _)| unfit(variable, value));
+        }
+        self.unwanted(bundle, name).or_else(|| unfit(name, value))
+    }
+
+    /// Why a secret is left out because of its name.
+    fn unwanted(&self, bundle: &Bundle, name: &SecretName) -> Option<LeftOutReason> {
         if self.allowed.contains(name) {
             return None;
         }
@@ -110,11 +120,11 @@ impl EnvMap {
     fn delivered<'b>(&'b self, bundle: &'b Bundle) -> impl Iterator<Item = (&'b SecretName, &'b [u8])> {
         let own = bundle
             .expose_secrets()
-            .filter(|(name, _)| !self.is_mapped(name) && self.reason(bundle, name).is_none());
+            .filter(|(name, value)| !self.is_mapped(name) && self.reason(bundle, name, value).is_none());
         let mapped = self.mapped.iter().filter_map(|(variable, secret)| {
             bundle.expose_secrets().find(|(name, _)| *name == secret).map(|(_, value)| (variable, value))
         });
-        own.chain(mapped)
+        own.chain(mapped.filter(|(variable, value)| unfit(variable, value).is_none()))
     }
 
     /// [`Injector::check`] for an exec whose arguments have this many bytes.
@@ -133,7 +143,6 @@ impl EnvMap {
             return Err(Rejection::NoSecret(missing.clone()));
         }
         for (name, value) in self.delivered(bundle) {
-            check_secret(name, value)?;
             total += name.as_str().len() + 1 + value.len() + FOR_EACH;
         }
         if total > MOST_BYTES { Err(Rejection::TooMuch { bytes: total }) } else { Ok(()) }
@@ -151,14 +160,12 @@ impl EnvMap {
     }
 }
 
-fn check_secret(name: &SecretName, value: &[u8]) -> Result<(), Rejection> {
+/// Why no environment carries a variable, if none does.
+fn unfit(variable: &SecretName, value: &[u8]) -> Option<LeftOutReason> {
     if value.contains(&0) {
-        return Err(Rejection::HoldsNul(name.clone()));
+        return Some(LeftOutReason::HoldsNul);
     }
-    if name.as_str().len() + 1 + value.len() > LONGEST_VARIABLE {
-        return Err(Rejection::TooLong(name.clone()));
-    }
-    Ok(())
+    (variable.as_str().len() + 1 + value.len() > LONGEST_VARIABLE).then_some(LeftOutReason::TooLong)
 }
 
 impl Injector for EnvMap {
@@ -169,10 +176,10 @@ impl Injector for EnvMap {
     }
 
     fn left_out(&self, bundle: &Bundle) -> Vec<LeftOut> {
-        let left_out = |name: &SecretName| {
-            self.reason(bundle, name).map(|reason| LeftOut { name: name.clone(), reason })
+        let left_out = |(name, value): (&SecretName, &[u8])| {
+            self.reason(bundle, name, value).map(|reason| LeftOut { name: name.clone(), reason })
         };
-        bundle.names().filter(|name| !self.is_mapped(name)).filter_map(left_out).collect()
+        bundle.expose_secrets().filter_map(left_out).collect()
     }
 
     async fn deliver(self, bundle: Bundle) -> Result<Environment, DeliveryError> {

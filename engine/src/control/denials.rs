@@ -43,6 +43,7 @@ impl Engine {
         let mut audit = local_record(self.now(), "operator.deny");
         let denied = async {
             let row = self.denial_row(&mut audit, request).await?;
+            self.check_known(request).await?;
             self.commit_control(&mut audit, &[row], |_| {}).await
         }
         .await;
@@ -105,7 +106,11 @@ impl Engine {
     /// Puts a denial in force on this node, then writes it into the feed.
     async fn take(&self, folder: &DenialFolder, id: RequestId, request: RevokeRequest) {
         let mut audit = local_record(self.now(), "operator.deny");
-        match self.denial_row(&mut audit, &request).await {
+        let row = async {
+            let row = self.denial_row(&mut audit, &request).await?;
+            self.check_known(&request).await.map(|()| row)
+        };
+        match row.await {
             Ok(row) => {
                 if let Err(failure) = self.deny(row) {
                     let reason = failure.operator_text();

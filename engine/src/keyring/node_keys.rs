@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use petsem_api::StoreId;
 use petsem_audit::{AuditKeys, KnownCheckpoint, Resume, VerifyKeys};
 use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey, Keyring, WrapContext};
-use petsem_store::{RecordKind, RequestAudit, Store};
+use petsem_store::{Record, RecordKind, RequestAudit, Store};
 
 use crate::clock::Timestamp;
 use crate::engine::change_without_line;
@@ -13,9 +13,12 @@ use crate::error::Failure;
 use crate::keyring::unlock::{UnlockError, Unlocked};
 use crate::messages;
 use crate::records::{
-    ChainEndRow, ChainRow, IntegrityFault, NodeRow, Row, SignedNote, StoreRow, expect, read_row,
+    ChainEndRow, ChainRow, IntegrityFault, NodeRow, Row, Scan, SignedNote, StoreRow, expect, read_row,
 };
 use crate::request::AuditRecord;
+
+/// Rows read at once.
+const PAGE: u32 = 100;
 
 /// A node's audit keys, and its last checkpoint in the store.
 pub struct NodeKeys {
@@ -62,9 +65,18 @@ pub async fn node_keys(
     unlocked: &Unlocked,
     node: [u8; 16],
 ) -> Result<Option<NodeKeys>, UnlockError> {
+    let Some(record) = store.record(RecordKind::Node, &node).await? else { return Ok(None) };
+    node_keys_in(&record, unlocked, node).map(Some)
+}
+
+/// The keys of a node in its row, which was read from a store that another process may hold.
+///
+/// # Errors
+/// As [`node_keys`].
+pub fn node_keys_in(record: &Record, unlocked: &Unlocked, node: [u8; 16]) -> Result<NodeKeys, UnlockError> {
     let Unlocked { store_id, keyring, codec, .. } = unlocked;
-    let Some(row) = read_row::<NodeRow>(store, codec, &node).await? else { return Ok(None) };
-    let row = row.map_err(Failure::from)?.content;
+    let row: Row<NodeRow> = codec.read(&node, record).map_err(Failure::from)?;
+    let row = row.content;
     let context = WrapContext::new(*store_id.as_bytes(), node);
     let fault = |what| IntegrityFault::new(RecordKind::Node, &node, what);
     let wrong = |error| UnlockError::Refused(messages::audit_keys_do_not_open(&error));
@@ -83,7 +95,30 @@ pub async fn node_keys(
         keys.resume = Some(Resume { number: row.number, segment: row.segment, offset: row.offset, mac });
     }
     let lost = row.chain.after.map(|ChainEndRow { line, head, segment }| LostChain { line, head, segment });
-    Ok(Some(NodeKeys { chain: row.chain.number, lost, keys, checkpoint }))
+    Ok(NodeKeys { chain: row.chain.number, lost, keys, checkpoint })
+}
+
+/// A node that has written no checkpoint: the one of an installation whose creation was interrupted.
+///
+/// # Errors
+/// A row differs from what was written, or cannot be read.
+pub async fn node_before_its_first_start(
+    store: &dyn Store,
+    unlocked: &Unlocked,
+) -> Result<Option<[u8; 16]>, UnlockError> {
+    let mut scan = Scan::<NodeRow>::new(store, &unlocked.codec, PAGE);
+    loop {
+        let page = scan.next_page().await?;
+        if page.is_empty() {
+            return Ok(None);
+        }
+        for entry in page {
+            let (id, row) = entry.map_err(Failure::from)?;
+            if row.content.checkpoint.is_none() && row.content.chain.after.is_none() {
+                return Ok(Some(id));
+            }
+        }
+    }
 }
 
 /// Begins a new chain of a node's audit log, with new keys, after one that was lost or whose keys end. `end` is the end

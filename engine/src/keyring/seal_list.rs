@@ -23,9 +23,6 @@ use crate::messages;
 use crate::records::{Content, FeedRow, IntegrityFault, RecordCodec, Row, SealRow, StoreRow, expect};
 use crate::request::AuditRecord;
 
-/// How old a seal's verification time may get before a start updates it: at most one update a day.
-const NOTE_AGE_MS: u64 = 24 * 60 * 60 * 1000;
-
 /// The public description of a seal of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealInfo {
@@ -302,11 +299,7 @@ impl Engine {
     async fn try_note_opened(&self, opened_by: &OpenedBy) -> Result<(), Failure> {
         let missing = || IntegrityFault::new(RecordKind::Seal, &opened_by.id, "it is missing");
         let row = self.row::<SealRow>(&opened_by.id).await?.ok_or_else(missing)?;
-        let now = self.now().millis();
-        if row.content.verified_at.is_some_and(|at| now < at.saturating_add(NOTE_AGE_MS)) {
-            return Ok(());
-        }
-        let content = SealRow { verified_at: Some(now), ..row.content };
+        let content = SealRow { verified_at: Some(self.now().millis()), ..row.content };
         // The start itself has an audit line; this write needs none, like a checkpoint.
         let mut change = self.change_without_line();
         change.expects.push(expect::<SealRow>(&opened_by.id, row.version));

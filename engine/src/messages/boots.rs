@@ -212,7 +212,8 @@ pub(crate) fn delivered(delivery: Delivery) -> &'static str {
 /// [`delivered`], with the number of secrets that were left out. The line names them.
 pub(crate) fn delivered_without(delivery: Delivery, left_out: usize) -> String {
     format!(
-        "{}; left out, because their names are reserved or were set already: {left_out}",
+        "{}; left out, because their names are reserved or were set already, or no environment carries their values: \
+         {left_out}",
         delivered(delivery)
     )
 }

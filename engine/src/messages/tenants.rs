@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use petsem_api::{AppId, ChangeAppSettings, ErrorCode, SecretName};
+use petsem_api::{AppId, AppName, ChangeAppSettings, ErrorCode, OrgName, SecretName};
 use petsem_policy::Action;
 
 use crate::error::Failure;
@@ -57,12 +57,25 @@ pub(crate) fn no_networks_and_roles() -> Failure {
     )
 }
 
-/// A name that is in use, wanted for an `app` or an `org`.
-pub(crate) fn name_taken(name: &str, what: &str) -> Failure {
+/// A name that is in use, wanted for an org.
+pub(crate) fn org_name_taken(name: &OrgName) -> Failure {
+    Failure::new(
+        ErrorCode::NameTaken,
+        format!("the name {name} is already in use; choose another name for the org"),
+    )
+}
+
+/// A name that is in use, perhaps by an app of another org.
+pub(crate) fn app_name_taken(name: &AppName, org: &OrgName) -> Failure {
+    let suggested = match name.as_str().strip_prefix(org.as_str()) {
+        Some(rest) if rest.is_empty() || rest.starts_with('-') => format!("{name}-2"),
+        _ => format!("{org}-{name}"),
+    };
+    let suggested = suggested.parse::<AppName>().map(|name| format!(", such as {name}")).unwrap_or_default();
     Failure::new(
         ErrorCode::NameTaken,
         format!(
-            "the name {name} is already in use; names are unique in the whole store; choose another name for the {what}"
+            "the name {name} is already in use; names of apps are unique across all orgs; choose another name{suggested}"
         ),
     )
 }

@@ -1,6 +1,6 @@
 //! Tokens: the header that carries them, minting, revoking, and the keys that sign them.
 
-use petsem_api::{ErrorCode, SigningKeyId};
+use petsem_api::{ErrorCode, HostId, SigningKeyId, TokenUuid};
 
 use crate::error::Failure;
 
@@ -96,6 +96,39 @@ pub(crate) fn token_not_revocable() -> Failure {
         "there is no such token, or your token may not revoke it; operators revoke every token, minters of an org \
          those of the org",
     )
+}
+
+/// The error for a token of which the store has no row.
+pub fn unknown_token(id: TokenUuid) -> Failure {
+    unknown(format!(
+        "there is no token {id}; nothing was changed; `petsem token list` shows all; discharges and renewals are \
+                     not stored: to revoke one,"
+    ))
+}
+
+pub(crate) fn unknown_host(host: &HostId) -> Failure {
+    unknown(format!(
+        "no token was minted for host {host}; nothing was changed; `petsem token list` shows all; to revoke it \
+                     nevertheless,"
+    ))
+}
+
+pub(crate) fn unknown_issuer(issuer: &str) -> Failure {
+    unknown(format!(
+        "issuer {issuer} is not registered; nothing was changed; `petsem issuer list` shows all; to revoke its \
+                     JWTs nevertheless,"
+    ))
+}
+
+pub(crate) fn unknown_discharger(location: &str) -> Failure {
+    unknown(format!(
+        "no discharger is registered at {location}; nothing was changed; `petsem discharger list` shows all; to \
+                     revoke its boots nevertheless,"
+    ))
+}
+
+fn unknown(text: String) -> Failure {
+    Failure::new(ErrorCode::NotFound, format!("{text} give --unknown (in a request, \"unknown\": true)"))
 }
 
 pub(crate) fn not_a_token_id() -> Failure {

@@ -63,6 +63,13 @@ impl<'a> Entry<'a> {
         BootedSecret::read_value(self.object()).map_err(|_| BundleError)
     }
 
+    /// Whether its value has a NUL byte. Most values are not decoded for that: JSON escapes the byte in a text.
+    pub(crate) fn has_nul(&self) -> Result<bool, BundleError> {
+        let object = self.object();
+        let has = |part: &[u8]| object.windows(part.len()).any(|window| window == part);
+        Ok((has(b"\\u0000") || has(b"\"value_b64\"")) && self.value()?.expose_bytes().contains(&0))
+    }
+
     fn object(&self) -> &[u8] {
         match &self.object {
             Object::Kept(bytes) => bytes,
@@ -368,6 +375,28 @@ mod tests {
         }
         assert_eq!(Bundle::decode(&[&bytes[..], &[0]].concat()).err(), Some(BundleError));
         assert_eq!(Bundle::decode(&[2, 0xff, 0xff, 0xff, 0xff]).err(), Some(BundleError));
+    }
+
+    #[test]
+    fn a_nul_byte_is_found_in_texts_and_bytes_and_nothing_else_is_taken_for_one() {
+        let values: [(&'static str, &[u8]); 7] = [
+            ("A", b"\0"),
+            ("B", b"x\0"),
+            ("C", b"\xff\0"),
+            ("D", b"\xff"),
+            ("E", b"\\u0000"),
+            ("F", b"\"value_b64\""),
+            ("G", b"\x01 0"),
+        ];
+        let bytes = bundle(&values).encode();
+        let decoded = Bundle::decode(&bytes).unwrap();
+        let found: Vec<_> = decoded
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.has_nul().unwrap())
+            .map(|(name, _)| *name)
+            .collect();
+        assert_eq!(found, ["A", "B", "C"]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use petsem_api::{
-    AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, SecretsJson, StoreId, Value,
+    AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, SecretWarning, SecretsJson,
+    StoreId, Value,
 };
 use petsem_keys::{AppKek, DigestKey, OpenError, RecordContext, RewrapError, SealedRef, WrapContext};
 use petsem_store::{BundleRow, Change, NewValue, Record, ValueRow};
@@ -86,7 +87,10 @@ impl Engine {
             }
             let name = name_of(name)?;
             if readable.may_read(&name) {
-                read.secrets.push(AppSecret { value: Some(entry.value()?), ..to_wire(name, &entry.details) });
+                let value = entry.value()?;
+                let warnings = warnings(readable.app(), &name, value.expose_bytes().contains(&0));
+                let secret = to_wire(name, &entry.details, warnings);
+                read.secrets.push(AppSecret { value: Some(value), ..secret });
             } else {
                 read.withheld += 1;
             }
@@ -108,7 +112,12 @@ impl Engine {
     pub(crate) fn describe(&self, app: &FoundApp) -> Result<Vec<AppSecret>, Failure> {
         let plaintext = self.open_bundle(app)?;
         let entries = Bundle::decode(&plaintext)?.entries;
-        entries.iter().map(|(name, entry)| Ok(to_wire(name_of(name)?, &entry.details))).collect()
+        let secret = |(name, entry): (&&str, &Entry<'_>)| {
+            let name = name_of(name)?;
+            let warnings = warnings(app, &name, entry.has_nul()?);
+            Ok(to_wire(name, &entry.details, warnings))
+        };
+        entries.iter().map(secret).collect()
     }
 
     /// The history of a secret without values: one entry for each row.
@@ -190,7 +199,8 @@ impl Engine {
                         digest: Digest::from_bytes(digest_key.digest(name.as_str(), value.expose_bytes())),
                         author,
                     };
-                    secrets.push(to_wire(name.clone(), &details));
+                    let warnings = warnings(app, name, value.expose_bytes().contains(&0));
+                    secrets.push(to_wire(name.clone(), &details, warnings));
                     let plaintext = StoredValue::encode_set(value, &details);
                     bundle.entries.insert(name.as_str(), Entry::new(name, value, details)?);
                     plaintext
@@ -425,7 +435,7 @@ pub(crate) fn dek_of(wrapped_dek: &[u8]) -> Result<String, Failure> {
 }
 
 /// A secret as a list shows it: without its value.
-fn to_wire(name: SecretName, details: &Details<'_>) -> AppSecret {
+fn to_wire(name: SecretName, details: &Details<'_>, warnings: Vec<SecretWarning>) -> AppSecret {
     AppSecret {
         name,
         value: None,
@@ -434,7 +444,15 @@ fn to_wire(name: SecretName, details: &Details<'_>) -> AppSecret {
         updated_at: Timestamp::from_millis(details.updated_at).rfc3339(),
         set_in_version: details.set_in_version,
         author: details.author.to_owned(),
+        warnings,
     }
+}
+
+/// Why environments leave a secret out.
+fn warnings(app: &FoundApp, name: &SecretName, has_nul: bool) -> Vec<SecretWarning> {
+    let is_reserved = name.reserved().is_some() && !app.head.settings.allowed_reserved_names.contains(name);
+    let nul_byte = has_nul.then_some(SecretWarning::NulByte);
+    nul_byte.into_iter().chain(is_reserved.then_some(SecretWarning::ReservedName)).collect()
 }
 
 /// A name of a bundle that was decoded.

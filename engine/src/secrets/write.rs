@@ -25,14 +25,16 @@ struct Updated {
     version: u64,
     /// The secrets that were set, without values.
     secrets: Vec<AppSecret>,
+    /// Those that were to be deleted and do not exist.
+    not_found: Vec<SecretName>,
 }
 
 impl Updated {
     fn into_one(self) -> Result<SetSecretResponse, Failure> {
-        let Self { version, secrets } = self;
+        let Self { version, secrets, not_found: _ } = self;
         let secret = secrets.into_iter().next();
         let secret = secret.ok_or_else(|| Failure::internal("a secret that was set is not in the result"))?;
-        Ok(SetSecretResponse { secret, version, deprecated_version: version })
+        Ok(SetSecretResponse { secret, version })
     }
 }
 
@@ -80,8 +82,8 @@ impl Engine {
             .map(|(name, value)| (name.clone(), value.as_ref().map_or(Amendment::Delete, Amendment::Set)))
             .collect();
         let update = Update { amendments, expected_version: wanted.expected_version, now };
-        let Updated { version, secrets } = self.update(audit, principal, app, &update).await?;
-        Ok(BulkUpdateResponse { secrets, version, deprecated_version: version })
+        let Updated { version, secrets, not_found } = self.update(audit, principal, app, &update).await?;
+        Ok(BulkUpdateResponse { secrets, not_found, version })
     }
 
     /// Deletes one secret; succeeds if the secret does not exist.
@@ -99,7 +101,7 @@ impl Engine {
         let amendments = BTreeMap::from([(name, Amendment::Delete)]);
         let update = Update { amendments, expected_version: None, now };
         let version = self.update(audit, principal, app, &update).await?.version;
-        Ok(Deleted { version, deprecated_version: version })
+        Ok(Deleted { version })
     }
 
     /// Restores the value that an earlier version set.
@@ -162,18 +164,20 @@ impl Engine {
                 // Deleting a missing secret succeeds and changes nothing.
                 let version = found.head.app_version;
                 audit.set_version(version);
-                return Ok(Updated { version, secrets: Vec::new() });
+                let not_found = update.amendments.keys().cloned().collect();
+                return Ok(Updated { version, secrets: Vec::new(), not_found });
             };
             let version = next.version;
             audit.set_version(version);
             // A line has room for some thousand names: those that change come before deletions of missing secrets.
             let changed: BTreeSet<_> = next.changed().collect();
-            let others = update.amendments.keys().filter(|name| !changed.contains(name));
-            audit.set_names(changed.iter().copied().chain(others));
+            let others: Vec<_> =
+                update.amendments.keys().filter(|name| !changed.contains(name)).cloned().collect();
+            audit.set_names(changed.iter().copied().chain(&others));
             let mut change = self.change(audit);
             let secrets = next.put_into(&mut change);
             match self.commit(audit, change).await {
-                Ok(_) => return Ok(Updated { version, secrets }),
+                Ok(_) => return Ok(Updated { version, secrets, not_found: others }),
                 Err(CommitError::Conflict { kind: RecordKind::AppHead, .. }) => is_stale = true,
                 Err(error) => return Err(error.into()),
             }

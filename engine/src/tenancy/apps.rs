@@ -190,7 +190,7 @@ impl Engine {
             Ok(_) => Ok(to_wire(id, &head, &org.row.content.name)),
             // After a commit that is not in force, the name's row is this app's.
             Err(_) if self.row::<AppNameRow>(label).await?.is_some_and(|row| row.content.app != id) => {
-                Err(messages::name_taken(name.as_str(), "app"))
+                Err(messages::app_name_taken(name, &org.row.content.name))
             }
             Err(failure) => Err(failure),
         }

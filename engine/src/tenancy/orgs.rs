@@ -177,7 +177,7 @@ impl Engine {
             Ok(_) => Ok(to_wire(id, &row)),
             // After a commit that is not in force, the name's row is this org's.
             Err(_) if self.org_named(name).await?.is_some_and(|found| found != id) => {
-                Err(messages::name_taken(name.as_str(), "org"))
+                Err(messages::org_name_taken(name))
             }
             Err(failure) => Err(failure),
         }

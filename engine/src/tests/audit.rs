@@ -40,7 +40,7 @@ async fn a_change_whose_line_was_deleted_from_the_store_is_named() {
 #[tokio::test]
 async fn a_revocation_is_answered_after_its_line_and_a_checkpoint_that_names_it() {
     let demo = Demo::new().await;
-    let host = RevokeRequest::Host { host: "h-1".parse().unwrap() };
+    let host = RevokeRequest::Host { host: "h-1".parse().unwrap(), unknown: true };
     demo.revoke(&demo.tokens.operator, &host).await.unwrap();
     assert_eq!(demo.lab.engine.pending_lines(), 0);
     let lines = demo.lines();

@@ -107,12 +107,16 @@ async fn entries_are_dropped_when_all_that_they_refuse_has_ended() {
         .mint(&demo.tokens.owner, json!({"kind": "org", "org": "demo", "expires_in": 3600}))
         .await
         .unwrap();
-    revoke(&demo, RevokeRequest::Token { id: token.id }).await;
-    revoke(&demo, RevokeRequest::Jwt { issuer: ISSUER.to_owned(), jti: "one".to_owned() }).await;
-    let before = Some(engine.now().seconds() + 100 * DAY);
-    revoke(&demo, RevokeRequest::JwtSubject { issuer: ISSUER.to_owned(), sub: "ann".to_owned(), before })
+    revoke(&demo, RevokeRequest::Token { id: token.id, unknown: false }).await;
+    revoke(&demo, RevokeRequest::Jwt { issuer: ISSUER.to_owned(), jti: "one".to_owned(), unknown: true })
         .await;
-    revoke(&demo, RevokeRequest::Host { host: "lost".parse().unwrap() }).await;
+    let before = Some(engine.now().seconds() + 100 * DAY);
+    revoke(
+        &demo,
+        RevokeRequest::JwtSubject { issuer: ISSUER.to_owned(), sub: "ann".to_owned(), before, unknown: true },
+    )
+    .await;
+    revoke(&demo, RevokeRequest::Host { host: "lost".parse().unwrap(), unknown: true }).await;
     revoke(&demo, machine("shop", 1)).await;
 
     // A renewal lives 30 days, and an entry is kept for 31 days after that.
@@ -212,7 +216,7 @@ async fn an_older_state_that_is_put_back_for_a_moment_revives_nothing() {
     let token = demo.mint(&demo.tokens.owner, json!({"kind": "org", "org": "demo"})).await.unwrap();
     let mut old = store.records(RecordKind::ControlPage, &[], None, 1000).await.unwrap();
     old.extend(store.record(RecordKind::FeedHead, &[]).await.unwrap());
-    revoke(&demo, RevokeRequest::Token { id: token.id }).await;
+    revoke(&demo, RevokeRequest::Token { id: token.id, unknown: false }).await;
     // This node has read the head, and no page yet.
     let node = demo.lab.other_node().await;
     let mut change = demo.lab.engine.change_without_line();

@@ -73,7 +73,7 @@ impl Scene {
 
     async fn revoke(&self, discharger: &str, sub: &str, before: Option<i64>) {
         let (discharger, sub) = (discharger.to_owned(), sub.to_owned());
-        let what = RevokeRequest::DischargerSubject { discharger, sub, before };
+        let what = RevokeRequest::DischargerSubject { discharger, sub, before, unknown: true };
         self.demo.revoke(&self.demo.tokens.operator, &what).await.unwrap();
     }
 }

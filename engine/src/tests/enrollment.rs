@@ -111,7 +111,7 @@ async fn an_enrollment_ends_after_a_day_when_it_is_withdrawn_and_with_the_approv
     assert_eq!(code(scene.approve(&request, &scene.second).await), Ok(ApprovalState::Approved));
     assert_eq!(scene.mint(&scene.first, "h-1").await, Ok(()));
     let id = scene.second_id;
-    scene.demo.revoke(&scene.first, &RevokeRequest::Token { id }).await.unwrap();
+    scene.demo.revoke(&scene.first, &RevokeRequest::Token { id, unknown: false }).await.unwrap();
     assert_eq!(scene.mint(&scene.first, "h-1").await, Err(ErrorCode::Forbidden));
 }
 

@@ -113,7 +113,7 @@ async fn a_row_after_the_end_of_the_feed_is_named_and_does_not_look_like_a_busy_
     let mut change = engine.change_without_line();
     change.feed.push(FeedEntry { number: number + 1, ..last });
     engine.store.commit(change).await.unwrap();
-    let host = RevokeRequest::Host { host: "h".parse().unwrap() };
+    let host = RevokeRequest::Host { host: "h".parse().unwrap(), unknown: true };
     let refused = demo.revoke(&demo.tokens.operator, &host).await.map(drop).unwrap_err();
     assert_eq!(refused.code(), ErrorCode::Integrity);
     let problems = engine.problems();

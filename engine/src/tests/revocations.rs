@@ -21,11 +21,11 @@ async fn revoke(demo: &Demo, what: RevokeRequest) {
 }
 
 fn jwt_of(issuer: &str, jti: &str) -> RevokeRequest {
-    RevokeRequest::Jwt { issuer: issuer.to_owned(), jti: jti.to_owned() }
+    RevokeRequest::Jwt { issuer: issuer.to_owned(), jti: jti.to_owned(), unknown: true }
 }
 
 fn subject(sub: &str, before: Option<i64>) -> RevokeRequest {
-    RevokeRequest::JwtSubject { issuer: ISSUER.to_owned(), sub: sub.to_owned(), before }
+    RevokeRequest::JwtSubject { issuer: ISSUER.to_owned(), sub: sub.to_owned(), before, unknown: true }
 }
 
 fn machine(app: &str) -> RevokeRequest {
@@ -112,7 +112,7 @@ async fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
     let rivals = demo.mint(operator, json!({"kind": "org", "org": "rivals"})).await.unwrap();
     let ours = demo.mint(operator, json!({"kind": "org", "org": "demo"})).await.unwrap();
     let id = |token: &str| token_uuid(UnverifiedToken::parse(token).unwrap().id());
-    let token = |id| RevokeRequest::Token { id };
+    let token = |id| RevokeRequest::Token { id, unknown: false };
     let key = RevokeRequest::SigningKey { id: SigningKeyId::from_bytes([0; 16]) };
     let ask = async |token: &str, what: &RevokeRequest| code(demo.revoke(token, what).await.map(drop));
     for what in [
@@ -120,7 +120,7 @@ async fn operators_revoke_everything_and_orgs_only_what_belongs_to_them() {
         token(id(operator)),
         token(TokenUuid::from_bytes([0; 16])),
         machine("shop"),
-        RevokeRequest::Host { host: "dev".parse().unwrap() },
+        RevokeRequest::Host { host: "dev".parse().unwrap(), unknown: true },
         key.clone(),
         subject("developer", None),
         jwt_of(ISSUER, "one"),

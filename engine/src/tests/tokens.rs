@@ -165,10 +165,10 @@ async fn a_narrowed_token_revokes_neither_its_root_nor_a_sibling_nor_itself() {
     let revoke = async |token: &str, what: RevokeRequest| code(demo.revoke(token, &what).await.map(drop));
     for (what, token) in &narrowed {
         for other in [&root, owner, &sibling, token, operator, &demo.tokens.host] {
-            let outcome = revoke(token, RevokeRequest::Token { id: id_of(other) }).await;
+            let outcome = revoke(token, RevokeRequest::Token { id: id_of(other), unknown: false }).await;
             assert_eq!(outcome, Err(ErrorCode::Forbidden), "{what}");
         }
-        let host = RevokeRequest::Host { host: "dev".parse().unwrap() };
+        let host = RevokeRequest::Host { host: "dev".parse().unwrap(), unknown: true };
         assert_eq!(revoke(token, host).await, Err(ErrorCode::Forbidden), "{what}: the host");
         if !what.contains("app") {
             let machine = RevokeRequest::Machine { app: app_ref("shop"), machine: "m-1".parse().unwrap() };
@@ -179,7 +179,7 @@ async fn a_narrowed_token_revokes_neither_its_root_nor_a_sibling_nor_itself() {
         assert_eq!(demo.list(token, "shop").await.unwrap().secrets.len(), 1);
     }
     // An operator may revoke it.
-    assert_eq!(revoke(operator, RevokeRequest::Token { id: id_of(&root) }).await, Ok(()));
+    assert_eq!(revoke(operator, RevokeRequest::Token { id: id_of(&root), unknown: false }).await, Ok(()));
     assert_eq!(code(demo.list(&sibling, "shop").await.map(drop)), Err(ErrorCode::Revoked));
 }
 

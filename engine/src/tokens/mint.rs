@@ -147,7 +147,7 @@ impl Engine {
         let new = NewToken {
             kind: TokenKind::Host,
             key,
-            subject: format!("host:{host}, enrolled by {author}"),
+            subject: format!("{}{author}", host_subject(host)),
             ancestors: parents,
             caveats,
             expires,
@@ -388,6 +388,11 @@ impl Engine {
         }
         Ok(caveats)
     }
+}
+
+/// How the subject of a host's token begins.
+pub(crate) fn host_subject(host: &HostId) -> String {
+    format!("host:{host}, enrolled by ")
 }
 
 /// The time in which a new token or discharge is valid. `expires` is in Unix seconds.

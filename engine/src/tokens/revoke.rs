@@ -1,6 +1,6 @@
 //! `POST /v1/revocations`: who may revoke what.
 
-use petsem_api::{RevokeRequest, Revoked, SigningKeyId, TokenUuid};
+use petsem_api::{HostId, RevokeRequest, Revoked, SigningKeyId, TokenKind, TokenUuid};
 use petsem_policy::{Action, TokenId};
 
 use crate::authz::decide::Principal;
@@ -12,12 +12,14 @@ use crate::messages;
 use crate::records::{FeedRow, LONGEST_RENEWAL, TokenRow};
 use crate::request::AuditRecord;
 use crate::tenancy::found::FoundApp;
-use crate::tokens::mint::LONGEST;
+use crate::tokens::mint::{LONGEST, host_subject};
 
 /// Longest `iss`, `sub` or `jti` that can be revoked, in bytes.
 const LONGEST_CLAIM: usize = 4096;
 /// Most revoked Machines of one app: they are kept as long as the app.
 const MOST_MACHINES: u32 = 100_000;
+/// Rows read at once.
+const PAGE: u32 = 250;
 /// How far an issuer's clock may be ahead of this node's, in seconds.
 const SKEW: i64 = 30;
 /// How far in the future a revocation's `before` may be, in seconds.
@@ -33,7 +35,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Revoked, Failure> {
         let app = match request {
-            RevokeRequest::Token { id } => {
+            RevokeRequest::Token { id, .. } => {
                 self.may_revoke_token(audit, principal, *id, now).await?;
                 None
             }
@@ -59,6 +61,7 @@ impl Engine {
             }
         };
         let row = self.revocation(audit, request, app.as_ref(), now).await?;
+        self.check_known(request).await?;
         let number = self.commit_control(audit, &[row], |_| {}).await?;
         Ok(Revoked { number })
     }
@@ -75,7 +78,7 @@ impl Engine {
         let at = now.millis();
         check_revocation(request, now)?;
         let row = match request {
-            RevokeRequest::Token { id } => {
+            RevokeRequest::Token { id, .. } => {
                 // It would revoke all tokens of the key without the checks for the revocation of a key.
                 // A fault in what is read here does not stop a revocation.
                 if let Ok(Some(key)) = self.control().key_with_lineage_id(id).await {
@@ -96,7 +99,7 @@ impl Engine {
                 audit.set_detail(messages::revokes_machine(machine, &app.head.name));
                 FeedRow::MachineRevoked { app: app.id, machine: machine.clone(), at }
             }
-            RevokeRequest::Host { host } => {
+            RevokeRequest::Host { host, .. } => {
                 audit.set_detail(messages::revokes_host(host));
                 FeedRow::HostRevoked { host: host.clone(), at }
             }
@@ -105,28 +108,75 @@ impl Engine {
                 audit.set_detail(messages::revokes_signing_key(*id));
                 FeedRow::SigningKeyRevoked { key: *id, at }
             }
-            RevokeRequest::JwtSubject { issuer, sub, before } => {
+            RevokeRequest::JwtSubject { issuer, sub, before, .. } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
                 audit.set_detail(messages::revokes_subject(sub, issuer, before));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
-            RevokeRequest::DischargerSubject { discharger, sub, before } => {
+            RevokeRequest::DischargerSubject { discharger, sub, before, .. } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
                 let discharger = discharger.trim_end_matches('/').to_owned();
                 audit.set_detail(messages::revokes_discharger_subject(sub, &discharger, before));
                 FeedRow::DischargerSubjectRevoked { discharger, sub: sub.clone(), before, at }
             }
-            RevokeRequest::JwtIssuer { issuer, before } => {
+            RevokeRequest::JwtIssuer { issuer, before, .. } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
                 audit.set_detail(messages::revokes_issuer(issuer, before));
                 FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at }
             }
-            RevokeRequest::Jwt { issuer, jti } => {
+            RevokeRequest::Jwt { issuer, jti, .. } => {
                 audit.set_detail(messages::revokes_jwt(jti, issuer));
                 FeedRow::JwtRevoked { issuer: issuer.clone(), jti: jti.clone(), at }
             }
         };
         Ok(row)
+    }
+
+    /// Refuses to revoke what petsem does not know, unless the request says so: a mistyped name revokes nothing. A fault
+    /// in what is read here does not stop a revocation.
+    pub(crate) async fn check_known(&self, request: &RevokeRequest) -> Result<(), Failure> {
+        let control = self.control();
+        match request {
+            RevokeRequest::Token { id, unknown: false } => match self.row::<TokenRow>(id.as_bytes()).await {
+                Ok(None) => Err(messages::unknown_token(*id)),
+                Ok(Some(_)) | Err(_) => Ok(()),
+            },
+            RevokeRequest::Host { host, unknown: false } => match self.has_token_of_host(host).await {
+                Ok(false) => Err(messages::unknown_host(host)),
+                Ok(true) | Err(_) => Ok(()),
+            },
+            RevokeRequest::JwtSubject { issuer, unknown: false, .. }
+            | RevokeRequest::JwtIssuer { issuer, unknown: false, .. }
+            | RevokeRequest::Jwt { issuer, unknown: false, .. } => match control.issuer(issuer) {
+                Some(_) => Ok(()),
+                None => Err(messages::unknown_issuer(issuer)),
+            },
+            RevokeRequest::DischargerSubject { discharger, unknown: false, .. } => {
+                let location = discharger.trim_end_matches('/');
+                match control.dischargers().iter().any(|entry| entry.location == location) {
+                    true => Ok(()),
+                    false => Err(messages::unknown_discharger(location)),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn has_token_of_host(&self, host: &HostId) -> Result<bool, Failure> {
+        let subject = host_subject(host);
+        let mut scan = self.scan::<TokenRow>(PAGE);
+        loop {
+            let page = scan.next_page().await?;
+            if page.is_empty() {
+                return Ok(false);
+            }
+            for entry in page {
+                let (_, row) = entry?;
+                if row.content.kind == TokenKind::Host && row.content.subject.starts_with(&subject) {
+                    return Ok(true);
+                }
+            }
+        }
     }
 
     /// The key that signs new tokens must be replaced before it is revoked. A replaced key never signs again.
@@ -168,22 +218,22 @@ fn check_machines(revoked: u32) -> Result<(), Failure> {
 /// The checks of a request that do not need the store.
 pub fn check_revocation(request: &RevokeRequest, now: Timestamp) -> Result<(), Failure> {
     match request {
-        RevokeRequest::Token { id } => check_token_id(*id),
-        RevokeRequest::JwtSubject { issuer, sub, before } => {
+        RevokeRequest::Token { id, .. } => check_token_id(*id),
+        RevokeRequest::JwtSubject { issuer, sub, before, .. } => {
             check_claim("issuer", issuer, 1)?;
             check_claim("sub", sub, 0)?;
             check_before(*before, now)
         }
-        RevokeRequest::DischargerSubject { discharger, sub, before } => {
+        RevokeRequest::DischargerSubject { discharger, sub, before, .. } => {
             check_claim("discharger", discharger, 1)?;
             check_claim("sub", sub, 1)?;
             check_before(*before, now)
         }
-        RevokeRequest::JwtIssuer { issuer, before } => {
+        RevokeRequest::JwtIssuer { issuer, before, .. } => {
             check_claim("issuer", issuer, 1)?;
             check_before(*before, now)
         }
-        RevokeRequest::Jwt { issuer, jti } => {
+        RevokeRequest::Jwt { issuer, jti, .. } => {
             check_claim("issuer", issuer, 1)?;
             check_claim("jti", jti, 1)
         }

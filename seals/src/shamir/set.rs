@@ -27,6 +27,12 @@ impl ShareSet {
         Ok(Self { roster, shares: Vec::new() })
     }
 
+    /// A set for the same wrap without shares.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { roster: self.roster.clone(), shares: Vec::new() }
+    }
+
     /// Adds a share as a person typed it. More shares than needed are accepted.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::dev::development::Development;
 use crate::node::start::stop;
-use crate::operator::install::make;
+use crate::operator::install::{make, open_new};
 
 /// Keys of a path item that are not methods.
 const NO_METHODS: [&str; 3] = ["parameters", "summary", "description"];
@@ -22,7 +22,7 @@ const NO_METHODS: [&str; 3] = ["parameters", "summary", "description"];
 async fn the_document_has_the_routers_paths_and_methods() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Development::at(directory.path()).settings("127.0.0.1:0").unwrap();
-    let started = make(&settings, true, &mut |_| Ok(())).await.unwrap();
+    let started = make(&settings, open_new(&settings).await.unwrap(), true, &mut |_| Ok(())).await.unwrap();
 
     let mut routed = BTreeMap::new();
     let paths: BTreeSet<_> = routes().into_iter().map(|route| route.path).collect();

@@ -22,7 +22,7 @@ use crate::listener::serve::{Bound, bind, serve_on};
 use crate::messages;
 use crate::node::lifecycle::NodeState;
 use crate::node::start::{Started, start};
-use crate::operator::install::make;
+use crate::operator::install::{make, open_new};
 use crate::settings::{
     AuditSettings, Limits, ListenAddress, Listener, REFETCH_INTERVAL, REWRAPS_PER_SECOND, Settings,
 };
@@ -142,7 +142,7 @@ async fn open(development: &Development, settings: Settings) -> Result<Started, 
     if settings.data_directory.exists() {
         return Err(messages::incomplete_directory(&development.directory));
     }
-    let started = make(&settings, true, &mut |_| Ok(())).await?;
+    let started = make(&settings, open_new(&settings).await?, true, &mut |_| Ok(())).await?;
     let plan = DevelopmentPlan {
         org: Development::ORG.parse().map_err(Failure::internal)?,
         app: Development::APP.parse().map_err(Failure::internal)?,

@@ -15,6 +15,34 @@ pub(crate) fn unknown_command() -> Failure {
     Failure::new(ErrorCode::BadRequest, "unknown request; use a `petsem` of the same version as the server")
 }
 
+pub(crate) fn no_seal_with_shares() -> StartError {
+    refused(
+        "no seal of this store has shares, so there is nothing to gather\nrepeat the command without --gather-shares; \
+         `petsem operator seal add shamir` makes such a seal",
+    )
+}
+
+pub(crate) fn shares_not_gathered(path: &Path, error: &io::Error) -> StartError {
+    refused(format!(
+        "shares cannot be gathered at {}: {error}\nrun this as the user that runs the server, or as root",
+        path.display()
+    ))
+}
+
+pub(crate) fn shares_too_late(missing: u8) -> StartError {
+    refused(format!(
+        "the time is over, and {missing} more shares were needed; the shares that were given are wiped, and nothing was \
+         changed\nrepeat the command when all who are needed can give theirs within ten minutes"
+    ))
+}
+
+pub(crate) fn attempt_over(error: &io::Error) -> StartError {
+    refused(format!(
+        "the share was not taken: {error}; the command that gathers shares has ended, or another user runs \
+         it\n`petsem operator share --show` lists those that gather shares now"
+    ))
+}
+
 pub(crate) fn stopping() -> Failure {
     Failure::new(ErrorCode::Stopping, "the server is stopping; start it again, then repeat the command")
 }

@@ -15,6 +15,12 @@ pub(crate) fn fetch_failed(error: &OutboundError) -> FetchRefusal {
         OutboundError::Unreachable { .. } => {
             "check that it runs and that the network lets this node reach it"
         }
+        OutboundError::Proxy { .. } => {
+            "check outgoing.origin.proxy, and that the proxy lets this node through"
+        }
+        OutboundError::TokenFile { .. } => {
+            "correct outgoing.origin.bearer_token_file, or let petsem's user read the file"
+        }
         OutboundError::Tls { .. } => {
             "if its CA is not one of the system's, name the CA's file as outgoing.ca_file"
         }

@@ -8,6 +8,7 @@ use petsem_audit::{AuditOpenError, Finding};
 use petsem_engine::LostChain;
 
 use crate::error::StartError;
+use crate::settings::Settings;
 
 /// Instead of an address, when the operator socket cannot be opened.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock in the data directory";
@@ -42,6 +43,18 @@ pub(crate) fn has_node(data_directory: &Path, node: &[u8; 16]) -> StartError {
         "{} is the data directory of the node {} already; nothing was changed",
         data_directory.display(),
         HEXLOWER.encode(node)
+    ))
+}
+
+/// A node without its database: a new one in its place would bury what can still be restored.
+pub(crate) fn database_lost(settings: &Settings, node: &[u8; 16]) -> StartError {
+    StartError::Refused(format!(
+        "the database of the node {} is lost: {directory} has none, but the node's id or its audit log, in {audit}, is \
+         still there; nothing was changed\nrestore the copy of the data directory that you have (docs/copies.md); for a \
+         new installation, configure another data_directory and audit.directory",
+        HEXLOWER.encode(node),
+        directory = settings.data_directory.display(),
+        audit = settings.audit.directory.display()
     ))
 }
 

@@ -90,6 +90,18 @@ pub(crate) fn invalid_private_host(written: &str) -> SettingsError {
     )
 }
 
+pub(crate) fn invalid_origin(written: &str) -> SettingsError {
+    value("outgoing.origin.url", written, "give https://HOST[:PORT], without a path")
+}
+
+pub(crate) fn origin_twice(written: &str) -> SettingsError {
+    value("outgoing.origin.url", written, "two entries have this origin; make them one")
+}
+
+pub(crate) fn invalid_proxy(written: &str) -> SettingsError {
+    value("outgoing.origin.proxy", written, "give http://HOST:PORT, without a user or password")
+}
+
 pub(crate) fn invalid_request_limit(written: usize) -> SettingsError {
     value("limits.requests", &written.to_string(), "give 1 to 100000")
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use petsem_audit::logged_node;
-use petsem_engine::{NodeKeys, Timestamp, Unlocked, create_node, node_keys};
+use petsem_engine::{NodeKeys, Timestamp, Unlocked, create_node, node_before_its_first_start, node_keys};
 use petsem_store::Store;
 
 use crate::error::StartError;
@@ -34,6 +34,15 @@ pub(crate) async fn known_node(
     match keys {
         Some(keys) => Ok(Some((id, keys))),
         None => Err(messages::unknown_node(&id_file(settings))),
+    }
+}
+
+/// The node whose database was lost: its id, or its audit log, is still there.
+pub(crate) fn lost_node(settings: &Settings) -> Result<Option<[u8; 16]>, StartError> {
+    let directory = &settings.audit.directory;
+    match logged_node(directory).map_err(|source| StartError::Node { path: directory.clone(), source })? {
+        Some(node) => Ok(Some(node)),
+        None => node_id(settings),
     }
 }
 
@@ -75,13 +84,31 @@ pub(crate) async fn new_node(
     Ok(id)
 }
 
+/// The node of an installation whose creation was interrupted before the node's id was written: the one that the store
+/// has, or a new one.
+pub(crate) async fn first_node(
+    settings: &Settings,
+    store: &dyn Store,
+    unlocked: &Unlocked,
+) -> Result<[u8; 16], StartError> {
+    let known = node_before_its_first_start(store, unlocked).await;
+    match known.map_err(|error| settings.unlock_failed(error))? {
+        Some(id) => {
+            let path = id_file(settings);
+            let written = write_node(&settings.data_directory, &path, &id);
+            written.map(|()| id).map_err(|source| StartError::Node { path, source })
+        }
+        None => new_node(settings, store, unlocked, None).await,
+    }
+}
+
 /// Whether the audit log of this node has lines.
 pub(crate) fn has_lines(settings: &Settings) -> bool {
     // A log that cannot be read is not an empty one.
     logged_node(&settings.audit.directory).map_or(true, |node| node.is_some())
 }
 
-fn id_file(settings: &Settings) -> PathBuf {
+pub(crate) fn id_file(settings: &Settings) -> PathBuf {
     settings.data_directory.join("node.id")
 }
 

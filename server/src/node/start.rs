@@ -20,7 +20,7 @@ use crate::error::StartError;
 use crate::fetch::OutboundFetch;
 use crate::http::state::ServerState;
 use crate::messages;
-use crate::node::identity::node;
+use crate::node::identity::{lost_node, node};
 use crate::operator::socket::{SocketCommand, send};
 use crate::settings::Settings;
 
@@ -78,12 +78,21 @@ pub(crate) async fn open_installed(settings: &Settings) -> Result<Arc<dyn Store>
         Err(StartError::Empty { directory }) if is_served(&directory).await => {
             return Err(StartError::Gone { directory });
         }
+        Err(StartError::Empty { .. }) => return Err(empty(settings)),
         opened => opened?,
     };
     if store.is_empty().await? {
-        return Err(StartError::Empty { directory: settings.data_directory.clone() });
+        return Err(empty(settings));
     }
     Ok(store)
+}
+
+/// Why there is no installation: none was created, or its database was lost.
+fn empty(settings: &Settings) -> StartError {
+    match lost_node(settings) {
+        Ok(Some(node)) => messages::database_lost(settings, &node),
+        _ => StartError::Empty { directory: settings.data_directory.clone() },
+    }
 }
 
 /// Whether a server runs on this data directory.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use petsem_api::{AppRef, RevokeRequest};
 use petsem_engine::{
     DenialAnswer, DenialError, DenialFolder, DenialOutcome, Failure, Timestamp, check_revocation,
-    new_request_id, no_such_app, no_such_signing_key, unlock_rows,
+    new_request_id, no_such_app, no_such_signing_key, unknown_token, unlock_rows,
 };
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
@@ -68,15 +68,18 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
     let rows = view_rows(&settings.data_directory)?;
     let unlocked = unlock_rows(&settings.seal_sources(), rows).await;
     let codec = unlocked.map_err(|error| settings.unlock_failed(error))?.codec;
+    let mut request = request.clone();
     if is_sealed(settings).await {
         // A sealed server does not check the request, so a mistyped id must be refused here.
-        check_revocation(request, Timestamp::now())
-            .and_then(|()| check_exists(settings, request))
+        check_revocation(&request, Timestamp::now())
+            .and_then(|()| check_exists(settings, &request))
             .map_err(StartError::refusal)?;
+        // What only the server can look up must not be refused when nobody waits for the answer.
+        request.accept_unknown();
     }
     let folder = DenialFolder::of(&settings.data_directory);
     let id = new_request_id(Timestamp::now());
-    folder.put(&codec, id, request).map_err(|error| messages::denial_not_written(&error))?;
+    folder.put(&codec, id, &request).map_err(|error| messages::denial_not_written(&error))?;
     // Checked after the denial is in the directory: if the server is unsealed from now on, it applies it first.
     if is_sealed(settings).await {
         return Ok(Denied::AtUnseal);
@@ -123,6 +126,13 @@ fn check_exists(settings: &Settings, request: &RevokeRequest) -> Result<(), Fail
         }
         RevokeRequest::SigningKey { id } => {
             (RecordKind::SigningKey, id.as_bytes().to_vec(), no_such_signing_key)
+        }
+        RevokeRequest::Token { id, unknown: false } => {
+            let view = SqliteView::open(&settings.data_directory).map_err(Failure::internal)?;
+            return match view.record(RecordKind::Token, id.as_bytes())? {
+                Some(_) => Ok(()),
+                None => Err(unknown_token(*id)),
+            };
         }
         _ => return Ok(()),
     };

@@ -1,11 +1,18 @@
 //! Creates an installation in an empty directory: seals, keys, the first operator's token.
 
+use std::sync::Arc;
+
 use petsem_api::{MintedToken, StoreId};
-use petsem_engine::{KeepShares, SealInfo, Timestamp, check_first_token, create_installation};
-use petsem_store::OpenError;
+use petsem_audit::check_directory;
+use petsem_engine::{
+    Failure, KeepShares, SealInfo, Timestamp, check_first_token, create_installation, is_unfinished, unlock,
+};
+use petsem_outbound::OutboundClient;
+use petsem_store::{OpenError, Store};
 
 use crate::error::StartError;
-use crate::node::identity::new_node;
+use crate::messages;
+use crate::node::identity::{first_node, lost_node, new_node, node_id};
 use crate::node::start::{Started, is_absent, open_store, start_unlocked, stop};
 use crate::settings::Settings;
 
@@ -30,7 +37,8 @@ pub struct Installed {
 }
 
 /// Creates an installation in an empty store: seals, keys, first operator's token. A missing key file is created;
-/// shares go to `keep_shares` before anything is written, and exist nowhere else.
+/// shares go to `keep_shares` before anything is written, and exist nowhere else. Whatever can be checked is checked
+/// before the store has anything. An installation whose creation was interrupted is finished, with its seal.
 ///
 /// # Errors
 /// [`StartError`]; a store that holds an installation is not changed.
@@ -40,7 +48,11 @@ pub async fn install(
     keep_shares: KeepShares<'_>,
 ) -> Result<Installed, StartError> {
     check_first_token(&options.operator, options.life).map_err(StartError::refusal)?;
-    let started = make(settings, false, keep_shares).await?;
+    let store = open_new(settings).await?;
+    let started = match is_unfinished(&*store).await? {
+        true => finish(settings, store).await?,
+        false => make(settings, store, false, keep_shares).await?,
+    };
     let result = started
         .state
         .engine
@@ -54,24 +66,44 @@ pub async fn install(
     Ok(Installed { store, seals: seals.map_err(StartError::from)?, token })
 }
 
+/// Whether the data directory has an installation whose creation was interrupted, which [`install`] finishes.
+///
+/// # Errors
+/// [`StartError`]: the store cannot be opened.
+pub async fn is_interrupted(settings: &Settings) -> Result<bool, StartError> {
+    if is_absent(settings) {
+        return Ok(false);
+    }
+    let store = open_new(settings).await?;
+    let is_unfinished = is_unfinished(&*store).await;
+    store.close().await.map_err(Failure::internal)?;
+    Ok(is_unfinished?)
+}
+
+/// Opens the store of a directory in which an installation is to be created.
+pub(crate) async fn open_new(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
+    match open_store(settings) {
+        // There is an installation: its database was removed while a server runs on it.
+        Err(StartError::Store(OpenError::InUse { .. })) if is_absent(settings) => {
+            Err(StartError::Gone { directory: settings.data_directory.clone() })
+        }
+        opened => opened,
+    }
+}
+
 /// Creates the installation and starts it.
 pub(crate) async fn make(
     settings: &Settings,
+    store: Arc<dyn Store>,
     development: bool,
     keep_shares: KeepShares<'_>,
 ) -> Result<Started, StartError> {
-    let store = match open_store(settings) {
-        // There is an installation: its database was removed while a server runs on it.
-        Err(StartError::Store(OpenError::InUse { .. })) if is_absent(settings) => {
-            return Err(StartError::Gone { directory: settings.data_directory.clone() });
-        }
-        opened => opened?,
-    };
     if !store.is_empty().await? {
         return Err(StartError::Installed { directory: settings.data_directory.clone() });
     }
     let mut settings = settings.clone();
     settings.development = development;
+    check_surroundings(&settings)?;
     let now = Timestamp::now().millis();
     let sources = settings.sources_to_create();
     let unlocked =
@@ -80,4 +112,24 @@ pub(crate) async fn make(
             .map_err(|error| settings.unlock_failed(error))?;
     new_node(&settings, &*store, &unlocked, None).await?;
     start_unlocked(settings, store, unlocked).await
+}
+
+/// What a start needs beside the store, checked before the store has an installation.
+fn check_surroundings(settings: &Settings) -> Result<(), StartError> {
+    if let Some(node) = lost_node(settings)? {
+        return Err(messages::database_lost(settings, &node));
+    }
+    check_directory(&settings.audit.directory).map_err(StartError::Audit)?;
+    OutboundClient::new(&settings.outgoing).map(drop).map_err(StartError::Outgoing)
+}
+
+/// Starts an installation whose creation was interrupted: with its node, if it got that far.
+async fn finish(settings: &Settings, store: Arc<dyn Store>) -> Result<Started, StartError> {
+    let unlocked = unlock(&settings.seal_sources(), &*store).await;
+    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    if node_id(settings)?.is_none() {
+        check_directory(&settings.audit.directory).map_err(StartError::Audit)?;
+        first_node(settings, &*store, &unlocked).await?;
+    }
+    start_unlocked(settings.clone(), store, unlocked).await
 }

@@ -11,6 +11,7 @@ pub(crate) mod recover;
 pub(crate) mod register;
 pub(crate) mod root_key;
 pub(crate) mod seals;
+pub(crate) mod shares;
 pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod unseal_input;

@@ -277,7 +277,7 @@ pub(crate) async fn send(data_directory: &Path, command: &SocketCommand) -> Resu
 
 /// Whether a user may receive and send what opens the store: this process's own user, and root, which can read it
 /// anyway.
-fn is_trusted(user: u32) -> bool {
+pub(crate) fn is_trusted(user: u32) -> bool {
     trusts(rustix::process::geteuid().as_raw(), user)
 }
 
@@ -294,13 +294,13 @@ fn short(data_directory: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// One object and the end of the stream.
-async fn write<T: Serialize>(stream: &mut UnixStream, object: &T) -> io::Result<()> {
+pub(crate) async fn write<T: Serialize>(stream: &mut UnixStream, object: &T) -> io::Result<()> {
     let text = Zeroizing::new(serde_json::to_vec(object).map_err(io::Error::other)?);
     stream.write_all(&text).await?;
     stream.shutdown().await
 }
 
-async fn read(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(crate) async fn read(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::new());
     let length = stream.take(LONGEST + 1).read_to_end(&mut text).await?;
     if length as u64 > LONGEST {

@@ -1,12 +1,14 @@
 //! `petsem operator verify` and `audit verify`: whether the store and the audit log of this node are unchanged.
 
 use petsem_audit::{Report, verify_log};
-use petsem_engine::{StoreReport, unlock, verify_store as verify_rows};
+use petsem_engine::{Failure, StoreReport, node_keys_in, unlock, unlock_rows, verify_store as verify_rows};
+use petsem_store::{OpenError, RecordKind, SqliteView};
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::identity::known_node;
-use crate::node::start::with_store;
+use crate::node::identity::{id_file, known_node, node_id};
+use crate::node::start::{open_installed, with_store};
+use crate::operator::status::view_rows;
 use crate::settings::Settings;
 
 /// Verifies the whole store, which no server may hold at the same time.
@@ -28,21 +30,40 @@ pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError
     .await
 }
 
-/// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint
-/// in the store. No server may hold the store at the same time.
+/// Verifies this node's audit log: chain, MACs, signatures, and that its end is not before the last checkpoint in the
+/// store. A server may run on the node; it is not asked, so one that was manipulated cannot answer.
 ///
 /// # Errors
 /// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the first line that differs from what was
 /// written.
 pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
-    with_store(settings, async |store| {
-        let failed = |error| settings.unlock_failed(error);
-        let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
-        let directory = &settings.audit.directory;
-        let node = known_node(settings, store, &unlocked).await?;
-        let (_, keys) = node.ok_or_else(|| messages::no_audit_log(directory))?;
-        verify_log(directory, keys.for_verification())
-            .map_err(|finding| messages::audit_log_differs(&finding))
-    })
-    .await
+    let failed = |error| settings.unlock_failed(error);
+    let node = match open_installed(settings).await {
+        Ok(store) => {
+            let node = async {
+                let unlocked = unlock(&settings.seal_sources(), &*store).await.map_err(failed)?;
+                known_node(settings, &*store, &unlocked).await
+            };
+            let node = node.await;
+            store.close().await.map_err(Failure::internal)?;
+            node?.map(|(_, keys)| keys)
+        }
+        Err(StartError::Store(OpenError::InUse { .. })) => {
+            let rows = view_rows(&settings.data_directory)?;
+            let unlocked = unlock_rows(&settings.seal_sources(), rows).await.map_err(failed)?;
+            let view = SqliteView::open(&settings.data_directory).map_err(StartError::Store)?;
+            match node_id(settings)? {
+                Some(id) => match view.record(RecordKind::Node, &id)? {
+                    Some(row) => Some(node_keys_in(&row, &unlocked, id).map_err(failed)?),
+                    None => return Err(messages::unknown_node(&id_file(settings))),
+                },
+                None => None,
+            }
+        }
+        Err(error) => return Err(error),
+    };
+    let directory = settings.audit.directory.clone();
+    let keys = node.ok_or_else(|| messages::no_audit_log(&directory))?;
+    let verified = tokio::task::spawn_blocking(move || verify_log(&directory, keys.for_verification()));
+    verified.await.map_err(Failure::internal)?.map_err(|finding| messages::audit_log_differs(&finding))
 }

@@ -59,10 +59,15 @@ pub(super) fn post<Answer: DeserializeOwned>(
     if version_of(label.as_str()).is_some() {
         return remote.post(&path(label), request);
     }
-    if let Some(answer) = remote.post_if_found(&path(label), request)? {
-        return Ok(answer);
+    // Asked first: a request for a label that does not exist would be a denied line in the audit log. So would be a
+    // list for a token that may not list.
+    if !remote.may_list() {
+        return remote.post(&path(label), request);
     }
-    match newest(&all(remote, app)?, label.as_str()) {
+    let keys = all(remote, app)?;
+    let exact = keys.secret_keys.iter().any(|key| key.name == *label);
+    match newest(&keys, label.as_str()) {
+        _ if exact => remote.post(&path(label), request),
         Some((_, newest)) => remote.post(&path(newest), request),
         None => Err(messages::key_not_found(label, app)),
     }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use petsem_server::{InstallOptions, NewShare, SealInfo, SealSettings, Settings, UnsealInput, install};
+use petsem_server::{
+    InstallOptions, NewShare, SealInfo, SealSettings, Settings, UnsealInput, install, is_interrupted,
+};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -18,8 +20,8 @@ const LIFE: u64 = 24 * 60 * 60;
 
 /// Create an installation: store, seals, first token
 ///
-/// It works once, on an empty store; a store that has an installation is not changed. The first operator token lives 24
-/// hours and is written to a new file (mode 0600).
+/// It works once, on an empty store; a store that has an installation is not changed. After an interruption, the same
+/// command finishes the installation. The first operator token lives 24 hours and is written to a new file (mode 0600).
 #[derive(Args)]
 pub(crate) struct Init {
     #[command(flatten)]
@@ -53,22 +55,20 @@ struct InitReport<'a> {
 
 impl Init {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = self.unsealing.settings_without_prompt()?;
+        let settings = Settings::read(&self.unsealing.config)?;
         // Before anything is created.
         for seal in &settings.seals {
             if let SealSettings::KeyFile { path } = seal {
                 check_directory(path)?;
             }
         }
-        let settings = match needs_passphrase(&settings) {
-            true => {
-                settings.opened_by(UnsealInput::new(Some(new_passphrase("--passphrase-file")?), Vec::new()))
-            }
-            false => settings,
+        let settings = if remote::serve(is_interrupted(&settings))?? {
+            // Its seals exist.
+            output::notice(messages::INSTALLATION_CONTINUED);
+            self.unsealing.settings()?
+        } else {
+            self.with_new_seals()?
         };
-        if settings.seals.iter().any(|seal| matches!(seal, SealSettings::Shamir { .. })) {
-            self.shares_destination.check(self.json)?;
-        }
         // The file first: the token is returned once, and an installation is created once.
         let file = Reserved::new(&self.out)?;
         let options = InstallOptions { operator: self.operator, life: LIFE };
@@ -88,6 +88,23 @@ impl Init {
             &report,
             &messages::installed(&installed, &self.out, &self.unsealing.config),
         )
+    }
+}
+
+impl Init {
+    /// The settings, with what new seals need.
+    fn with_new_seals(&self) -> Result<Settings, Failure> {
+        let settings = self.unsealing.settings_without_prompt()?;
+        let settings = match needs_passphrase(&settings) {
+            true => {
+                settings.opened_by(UnsealInput::new(Some(new_passphrase("--passphrase-file")?), Vec::new()))
+            }
+            false => settings,
+        };
+        if settings.seals.iter().any(|seal| matches!(seal, SealSettings::Shamir { .. })) {
+            self.shares_destination.check(self.json)?;
+        }
+        Ok(settings)
     }
 }
 

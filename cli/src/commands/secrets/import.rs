@@ -66,6 +66,7 @@ impl Import {
             dotenv.entries.into_iter().map(|(name, value)| (name, Some(value))).collect();
         let request = BulkUpdate { values, expected_version: self.condition.if_version };
         let answer: BulkUpdateResponse = remote.post(&format!("/v1/apps/{app}/secrets"), &request)?;
+        messages::secret_warnings(&answer.secrets).iter().for_each(|note| output::notice(note));
         let text = messages::secrets_imported(answer.secrets.len(), &app, answer.version);
         output::confirm(self.common.json(), &answer, &text)
     }

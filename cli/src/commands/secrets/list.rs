@@ -5,6 +5,7 @@ use petsem_api::{AppRef, SecretList, Value};
 
 use crate::arguments::AppArguments;
 use crate::failure::Failure;
+use crate::messages;
 use crate::output::{self, Table};
 use crate::remote::Remote;
 
@@ -26,6 +27,7 @@ impl List {
             return show(&remote, &app, self.common.json());
         }
         let answer: SecretList = remote.get(&format!("/v1/apps/{app}/secrets"))?;
+        messages::secret_warnings(&answer.secrets).iter().for_each(|note| output::notice(note));
         output::answer(self.common.json(), &answer, |answer| {
             let mut table = Table::new(&["NAME", "DIGEST", "VERSION", "UPDATED", "AUTHOR"]);
             for secret in &answer.secrets {

@@ -35,6 +35,7 @@ impl Rollback {
             RollbackRequest { to_version: self.to_version, expected_version: self.condition.if_version };
         let path = format!("/v1/apps/{app}/secrets/{name}/rollback");
         let answer: SetSecretResponse = remote.post(&path, &request)?;
+        messages::secret_warnings([&answer.secret]).iter().for_each(|note| output::notice(note));
         let text = messages::secret_rolled_back(&name, &app, self.to_version, answer.version);
         output::confirm(self.common.json(), &answer, &text)
     }

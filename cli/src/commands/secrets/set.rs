@@ -60,6 +60,7 @@ impl Set {
         };
         let request = SetSecret { value, expected_version: self.condition.if_version };
         let answer: SetSecretResponse = remote.post(&format!("/v1/apps/{app}/secrets/{name}"), &request)?;
+        messages::secret_warnings([&answer.secret]).iter().for_each(|note| output::notice(note));
         output::confirm(self.common.json(), &answer, &messages::secret_set(&name, &app, answer.version))
     }
 

@@ -11,7 +11,7 @@ use crate::{messages, output};
 
 /// Delete secrets, all or none
 ///
-/// Names that do not exist are accepted.
+/// Names that do not exist are reported, and do not stop the others.
 #[derive(Args)]
 pub(crate) struct Unset {
     /// The secrets' names
@@ -30,9 +30,11 @@ impl Unset {
         let names = self.names.iter().map(|name| secret_name(name)).collect::<Result<Vec<_>, _>>()?;
         let (remote, app) = self.common.open()?;
         let values: BTreeMap<_, _> = names.into_iter().map(|name| (name, None)).collect();
-        let deleted: Vec<_> = values.keys().map(ToString::to_string).collect();
+        let wanted: Vec<_> = values.keys().cloned().collect();
         let request = BulkUpdate { values, expected_version: self.condition.if_version };
         let answer: BulkUpdateResponse = remote.post(&format!("/v1/apps/{app}/secrets"), &request)?;
+        messages::no_such_secrets(&answer.not_found, &app).iter().for_each(|note| output::notice(note));
+        let deleted: Vec<_> = wanted.iter().filter(|name| !answer.not_found.contains(name)).collect();
         output::confirm(self.common.json(), &answer, &messages::secrets_unset(&deleted, &app, answer.version))
     }
 }

@@ -172,7 +172,8 @@ mod tests {
         let engine = &lab.engine;
         let mut audit = local_record(engine.now(), "test");
         assert_eq!(engine.destroy_ended_signing_keys(hours_later(engine, 2)).await.unwrap(), []);
-        let row = engine.denial_row(&mut audit, &RevokeRequest::Token { id: token }).await.unwrap();
+        let row =
+            engine.denial_row(&mut audit, &RevokeRequest::Token { id: token, unknown: false }).await.unwrap();
         engine.commit_control(&mut audit, &[row], |_| {}).await.unwrap();
         assert_eq!(engine.destroy_ended_signing_keys(engine.now()).await.unwrap(), []);
         assert_eq!(engine.destroy_ended_signing_keys(hours_later(engine, 2)).await.unwrap(), [old]);

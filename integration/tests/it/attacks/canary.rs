@@ -355,6 +355,7 @@ fn no_debug_output_of_a_public_type_contains_a_secret() {
         updated_at: String::new(),
         set_in_version: 1,
         author: String::new(),
+        warnings: Vec::new(),
     };
     let booted = BootedSecret { name: name(), value: Some(secret()), digest: Digest::from_bytes([1; 16]) };
     let token = MintedToken {

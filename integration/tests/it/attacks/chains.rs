@@ -466,7 +466,12 @@ impl<'w> Party<'w> {
             let id = request["id"].as_str().unwrap();
             add("POST", "/v1/approvals/{id}/deny", &format!("/v1/approvals/{id}/deny"), Some(json!({})));
         }
-        add("POST", "/v1/revocations", "/v1/revocations", Some(json!({"host": {"host": "another"}})));
+        add(
+            "POST",
+            "/v1/revocations",
+            "/v1/revocations",
+            Some(json!({"host": {"host": "another", "unknown": true}})),
+        );
         for issuer in &self.issuers {
             add("DELETE", "/v1/issuers/{id}", &format!("/v1/issuers/{issuer}"), None);
         }

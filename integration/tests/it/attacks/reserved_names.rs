@@ -193,7 +193,7 @@ fn a_boot_leaves_reserved_names_out_and_the_audit_log_names_them() {
             &json!({"count": 2, "names": ["BASH_ENV", "PATH"]}),
             &json!(
                 "the secrets go into the environment of a process; left out, because their names are reserved or were \
-                 set already: 2"
+                 set already, or no environment carries their values: 2"
             ),
             &json!("m-1")
         )

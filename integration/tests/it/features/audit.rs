@@ -2,11 +2,12 @@
 //! renewals.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 
 use petsem_integration::dev::{Dev, appended, flyv1};
 use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::pause;
-use petsem_integration::server::Server;
+use petsem_integration::server::{Server, petsem, run};
 use petsem_policy::{Ancestors, TokenId, UnverifiedToken};
 use serde_json::{Value, json};
 
@@ -179,10 +180,98 @@ fn the_line_of_a_revocation_names_what_it_revokes() {
     let dev = Dev::start();
     for (what, words) in [
         (json!({"machine": {"app": "shop", "machine": "m-1"}}), "revokes Machine m-1 of app shop"),
-        (json!({"host": {"host": "host-9"}}), "revokes host host-9"),
+        (json!({"host": {"host": "host-9", "unknown": true}}), "revokes host host-9"),
     ] {
         let answer = dev.operate("POST", "/v1/revocations", Some(&what));
         assert_eq!(answer.status, 201, "{}", answer.text());
         assert_eq!(detail(&line_of(&dev, &answer)), words);
     }
+}
+
+fn denied(dev: &Dev) -> Vec<Value> {
+    dev.audit_lines().into_iter().filter(|line| line["outcome"] == "denied").collect()
+}
+
+fn private(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Denials are to be alerted on, so commands that work must not leave any.
+#[test]
+fn ordinary_use_of_the_command_writes_no_denied_line() {
+    let dev = Dev::start();
+    let at = |name: &str| dev.directory.path().join(name);
+    std::fs::write(at("letter"), "meet me at noon").unwrap();
+    std::fs::write(at("policy.json"), petsem_integration::dev::policy().to_string()).unwrap();
+    let owner = dev.layout().owner_token();
+    let wanted = json!({"kind": "org", "org": "demo", "actions": ["use_key"]});
+    private(&at("user.token"), &dev.own("POST", "/v1/tokens", Some(&wanted)).field("token"));
+    for line in [
+        "secrets set A --file letter",
+        "secrets list",
+        "secrets history A",
+        "secrets rollback A --to-version 1",
+        "keys generate mail --type xaes256gcm",
+        "keys generate mail --type xaes256gcm",
+        "keys generate plain --no-version --type hs256",
+        "keys list",
+        "keys encrypt mail letter --out sealed",
+        "keys decrypt mail sealed --out opened",
+        "keys sign plain letter --out signed",
+        "keys verify plain letter --signature signed",
+        "keys encrypt mailv0 letter --token-file user.token --out sealed.user",
+        "keys sign plain letter --token-file user.token --out signed.user",
+        "keys delete mailv0 --yes",
+        "policy show",
+        "policy set policy.json",
+        "app show shop",
+        "app list --org demo",
+        "token create --org demo --action list --out list.token",
+        "run -- true",
+        "boot --machine m-1 -- true",
+        "boot --machine m-1 --show",
+        "secrets unset A",
+    ] {
+        let mut arguments: Vec<&str> = line.split(' ').collect();
+        let is_owners =
+            !line.contains("--token-file") && !line.starts_with("run") && !line.starts_with("boot");
+        let flags = ["--token-file", owner.to_str().unwrap()];
+        arguments.extend(is_owners.then_some(flags).into_iter().flatten());
+        let mut command = petsem(&arguments);
+        command.current_dir(dev.directory.path()).env("PETSEM_CONTEXT", at("context.toml"));
+        let ended = run(command);
+        assert!(ended.status.success(), "{line}: {}", ended.printed);
+    }
+    assert_eq!(std::fs::read_to_string(at("opened")).unwrap(), "meet me at noon");
+    assert_eq!(denied(&dev), Vec::<Value>::new());
+}
+
+/// Resolving the app's name is part of the decision: it needs no right to list, and no denied look-up.
+#[test]
+fn a_token_that_is_narrowed_to_one_boot_boots_an_app_by_name() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "value"}));
+    let app = dev.operate("GET", "/v1/apps/shop", None).field("id");
+    let own = petsem_client::Credentials::new(&dev.owner()).unwrap();
+    let narrow = |app: &str| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let (app, now) = (app.parse().unwrap(), i64::try_from(now).unwrap());
+        let narrowed =
+            petsem_client::narrow_for_boot(&own, &app, &"m-1".parse().unwrap(), &"dev".parse().unwrap(), now);
+        narrowed.unwrap().expose_text().to_owned()
+    };
+    let at = |name: &str| dev.directory.path().join(name);
+    private(&at("narrow.token"), &narrow(&app));
+    for name in ["shop", &app] {
+        let endpoint = format!("http://{}", dev.server.address());
+        let mut command =
+            petsem(["boot", "--app", name, "--machine", "m-1", "--host", "dev", "--endpoint", &endpoint]);
+        command.args(["--token-file", "narrow.token", "--host-token-file", "host.token"]);
+        command.args(["--", "sh", "-c", "echo A=$A"]).current_dir(dev.directory.path().join("data"));
+        command.current_dir(dev.directory.path());
+        let ended = run(command);
+        assert!(ended.status.success() && ended.printed.contains("A=value"), "{name}: {}", ended.printed);
+    }
+    assert_eq!(denied(&dev), Vec::<Value>::new());
 }

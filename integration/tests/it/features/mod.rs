@@ -22,3 +22,4 @@ mod second_person;
 mod secret_keys;
 mod secrets;
 mod shredding;
+mod unfit_secrets;

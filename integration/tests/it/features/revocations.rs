@@ -10,7 +10,7 @@ use petsem_integration::http::{Answer, Request, connect};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
-use petsem_integration::server::{Server, run};
+use petsem_integration::server::{Server, petsem, run};
 use petsem_policy::UnverifiedToken;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -114,6 +114,7 @@ fn a_denial_on_a_sealed_server_takes_effect_before_it_serves_a_request() {
         (["--machine", "m-1", "--app", "nowhere"].as_slice(), "there is no such app"),
         (&["--key", "00000000-0000-0000-0000-000000000000"], "there is no such signing key"),
         (&["0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00"], "this is not the id of a token"),
+        (&["7f1c5a52-6c1e-5d0f-9d2f-5b6c7d8e9f00"], "there is no token 7f1c5a52"),
     ] {
         let ended = operator(&node.installation, &[&["deny"], arguments].concat(), &[]);
         refused_by_command(&ended, &[text]);
@@ -345,4 +346,76 @@ fn a_body_that_arrives_after_its_token_was_revoked_changes_nothing() {
     assert_eq!(dev.version("shop"), 1);
     let line = dev.audit_lines().into_iter().rfind(|line| line["action"] == "secret.set").unwrap();
     assert_eq!((&line["outcome"], &line["reason"]), (&json!("denied"), &json!("revoked")), "{line}");
+}
+
+/// What petsem does not know: a request that revokes it, its arguments, and what the refusal says.
+const UNKNOWN: [(&str, &[&str], &str); 6] = [
+    (
+        r#"{"token":{"id":"7f1c5a52-6c1e-5d0f-9d2f-5b6c7d8e9f00"}}"#,
+        &["7f1c5a52-6c1e-5d0f-9d2f-5b6c7d8e9f00"],
+        "there is no token 7f1c5a52-6c1e-5d0f-9d2f-5b6c7d8e9f00",
+    ),
+    (r#"{"host":{"host":"dve"}}"#, &["--host", "dve"], "no token was minted for host dve"),
+    (
+        r#"{"jwt_issuer":{"issuer":"https://accounts.exmaple"}}"#,
+        &["--issuer", "https://accounts.exmaple", "--all-jwts"],
+        "issuer https://accounts.exmaple is not registered",
+    ),
+    (
+        r#"{"jwt_subject":{"issuer":"petsem-dev/","sub":"ann"}}"#,
+        &["--issuer", "petsem-dev/", "--sub", "ann"],
+        "issuer petsem-dev/ is not registered",
+    ),
+    (
+        r#"{"jwt":{"issuer":"https://accounts.exmaple","jti":"x"}}"#,
+        &["--issuer", "https://accounts.exmaple", "--jti", "x"],
+        "issuer https://accounts.exmaple is not registered",
+    ),
+    (
+        r#"{"discharger_subject":{"discharger":"https://auth.exmaple","sub":"ann"}}"#,
+        &["--discharger", "https://auth.exmaple", "--sub", "ann"],
+        "no discharger is registered at https://auth.exmaple",
+    ),
+];
+
+#[test]
+fn revoking_what_is_unknown_says_what_is_unknown_and_needs_a_word_more() {
+    let dev = shop();
+    let revoked = |arguments: &[&str]| {
+        let mut command = petsem([&["token", "revoke"], arguments].concat());
+        command.env("PETSEM_CONTEXT", dev.directory.path().join("context.toml"));
+        run(command)
+    };
+    for (body, arguments, text) in UNKNOWN {
+        let mut body: Value = serde_json::from_str(body).unwrap();
+        let answer = dev.operate("POST", "/v1/revocations", Some(&body));
+        refused(&answer, 404, "not_found");
+        assert!(answer.text().contains(text), "{}", answer.text());
+        refused_by_command(&revoked(arguments), &[text, "nothing was changed", "give --unknown"]);
+        let known = revoked(&[arguments, &["--unknown"]].concat());
+        assert!(done(&known).contains("revoked (control change"), "{}", known.printed);
+        let what = body.as_object_mut().unwrap().values_mut().next().unwrap();
+        what["unknown"] = json!(true);
+        revoke(&dev, &body);
+    }
+    // What is known needs nothing more.
+    revoke(&dev, &json!({"jwt": {"issuer": "petsem-dev", "jti": "x"}}));
+    revoke(&dev, &json!({"host": {"host": "dev"}}));
+    revoke(&dev, &json!({"token": {"id": UnverifiedToken::parse(&dev.host).unwrap().id().to_string()}}));
+}
+
+#[test]
+fn a_denial_on_the_node_of_what_is_unknown_needs_a_word_more() {
+    let mut node = Node::start();
+    for is_running in [true, false] {
+        if !is_running {
+            node.stop();
+        }
+        for (_, arguments, text) in UNKNOWN {
+            let denied =
+                |more: &[&str]| operator(&node.installation, &[&["deny"], arguments, more].concat(), &[]);
+            refused_by_command(&denied(&[]), &[text, "nothing was changed", "give --unknown"]);
+            done(&denied(&["--unknown"]));
+        }
+    }
 }

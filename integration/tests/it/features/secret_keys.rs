@@ -47,7 +47,8 @@ fn keys_of_every_type_are_created_listed_used_and_deleted() {
         let made = call("POST", &format!("/{kind}v0/generate"), Some(json!({"type": kind, "value": null})));
         assert_eq!(made.status, 201, "{}", made.text());
         assert_eq!((made.number("version"), made.field("type")), (before + number, (*kind).to_owned()));
-        assert_eq!(made.number("Version"), before + number);
+        // A decoder that ignores case would find two.
+        assert_eq!(made.json().get("Version"), None);
         assert_eq!(made.json().get("value"), None);
         let public = ["nacl_box", "nacl_sign", "es256"].contains(kind);
         assert_eq!(made.json()["public_key"].is_string(), public, "{kind}");

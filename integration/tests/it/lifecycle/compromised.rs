@@ -142,7 +142,7 @@ impl Scene {
     fn revoke_many(&self) {
         let server = self.installation.start().unwrap();
         for number in 0..150 {
-            let what = json!({"host": {"host": format!("gone-{number}")}});
+            let what = json!({"host": {"host": format!("gone-{number}"), "unknown": true}});
             let revoked = self.call(&server, "POST", "/v1/revocations", &self.operator, Some(&what));
             assert_eq!(revoked.status, 201, "{}", revoked.text());
         }

@@ -2,6 +2,9 @@
 
 mod compromised;
 mod configurations;
+mod copies;
+mod gathered_shares;
+mod interrupted_init;
 mod kills;
 mod lost_logs;
 mod operator;

@@ -21,20 +21,16 @@ const BESIDE_A_SERVER: &[&[&str]] = &[
     &["seal", "verify"],
     &["seal", "add", "key-file"],
     &["seal", "remove", "abcd"],
-    &["deny", "--host", "host-9"],
+    &["deny", "--host", "host-9", "--unknown"],
     &["recover", "--operator", "kim@example.com"],
     &["owner", "--org", "acme", "--owner", "grace@example.com"],
     &["approve", "00000000-0000-7000-8000-000000000000"],
+    &["audit", "verify"],
 ];
 
 /// Commands that open the store only while no server holds it.
-const WITHOUT_A_SERVER: &[&[&str]] = &[
-    &["rotate-root"],
-    &["seal", "remove", "--compromised", "--yes", "abcd"],
-    &["verify"],
-    &["audit", "verify"],
-    &["node", "add"],
-];
+const WITHOUT_A_SERVER: &[&[&str]] =
+    &[&["rotate-root"], &["seal", "remove", "--compromised", "--yes", "abcd"], &["verify"], &["node", "add"]];
 
 /// Commands that use the server.
 const OVER_THE_API: &[&[&str]] = &[&["seal", "--yes"], &["rotate-keyring"], &["rotate-app", "shop"]];

@@ -250,7 +250,7 @@ fn every_command_reports_shares_that_do_not_open_and_changes_nothing() {
         &["verify"],
         &["audit", "verify"],
         &["recover", "--operator", "kim", "--out", out.to_str().unwrap()],
-        &["deny", "--host", "host-9"],
+        &["deny", "--host", "host-9", "--unknown"],
     ];
     let before = status(&installation)["store"].clone();
     let short = "1 of the 2 shares that are needed were given; give 1 more of set ";
@@ -281,7 +281,9 @@ fn commands_on_the_node_report_a_wrong_passphrase_and_change_nothing() {
     let (installation, passphrase) = by_passphrase();
     let wrong = private(&installation, "wrong", "another six random words it is");
     let before = status(&installation)["store"].clone();
-    for arguments in [["rotate-root"].as_slice(), &["seal", "list"], &["deny", "--host", "host-9"]] {
+    for arguments in
+        [["rotate-root"].as_slice(), &["seal", "list"], &["deny", "--host", "host-9", "--unknown"]]
+    {
         let ended = operator(&installation, arguments, &[("--passphrase-file", &wrong)]);
         refused(
             &ended,
@@ -302,8 +304,11 @@ fn commands_on_the_node_report_a_wrong_passphrase_and_change_nothing() {
     // A sealed server that needs a person: a denial is accepted together with the passphrase.
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
-    let denied =
-        operator(&installation, &["deny", "--host", "host-9"], &[("--passphrase-file", &passphrase)]);
+    let denied = operator(
+        &installation,
+        &["deny", "--host", "host-9", "--unknown"],
+        &[("--passphrase-file", &passphrase)],
+    );
     assert!(done(&denied).contains("refused as soon as this node is unsealed"), "{}", denied.printed);
     done(&operator(&installation, &["unseal"], &[("--passphrase-file", &passphrase)]));
     let log = audit_log(&installation.path("data/audit"));

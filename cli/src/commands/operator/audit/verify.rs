@@ -12,7 +12,8 @@ use crate::{messages, output, remote};
 /// Check that this node's audit log is intact
 ///
 /// It checks every line against the previous one, its MAC and the signature of its checkpoint, and the end of the log
-/// against the last checkpoint in the store. It names the first line that was changed or is missing.
+/// against the last checkpoint in the store. It names the first line that was changed or is missing. A server may run on
+/// the node meanwhile.
 #[derive(Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
