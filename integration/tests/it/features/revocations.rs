@@ -12,6 +12,7 @@ use petsem_integration::pause;
 use petsem_integration::seals::{done, operator, refused as refused_by_command, seal_the_server};
 use petsem_integration::server::{Server, petsem, run};
 use petsem_policy::UnverifiedToken;
+use petsem_server::Development;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -399,7 +400,7 @@ fn revoking_what_is_unknown_says_what_is_unknown_and_needs_a_word_more() {
         revoke(&dev, &body);
     }
     // What is known needs nothing more.
-    revoke(&dev, &json!({"jwt": {"issuer": "petsem-dev", "jti": "x"}}));
+    revoke(&dev, &json!({"jwt": {"issuer": Development::ISSUER, "jti": "x"}}));
     revoke(&dev, &json!({"host": {"host": "dev"}}));
     revoke(&dev, &json!({"token": {"id": UnverifiedToken::parse(&dev.host).unwrap().id().to_string()}}));
 }
