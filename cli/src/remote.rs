@@ -60,20 +60,6 @@ impl Remote {
         self.call(Method::POST, path, Some(request))
     }
 
-    /// As [`Remote::post`]; `None` if the server does not find the resource.
-    pub(crate) fn post_if_found<Answer: DeserializeOwned>(
-        &self,
-        path: &str,
-        request: &impl Serialize,
-    ) -> Result<Option<Answer>, Failure> {
-        let call = self.client.call(Method::POST, path, Some(&self.credentials), Some(request));
-        match self.runtime.block_on(call) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(CallError::Refused { code: ErrorCode::NotFound, .. }) => Ok(None),
-            Err(error) => Err(messages::refused_with_token(error, &self.token_file)),
-        }
-    }
-
     /// Whether no caveat of the token keeps it from listing.
     pub(crate) fn may_list(&self) -> bool {
         let text = self.credentials.expose_text().split(',').next().unwrap_or_default();

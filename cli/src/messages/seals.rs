@@ -4,8 +4,7 @@ use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
 use petsem_server::{
-    AttemptStatus, Compromised, NodeStatus, ReplacementStep, RotatedRoot, SealInfo, StoreReport, StoreStatus,
-    TriedSeal,
+    AttemptStatus, Compromised, ReplacementStep, RotatedRoot, SealInfo, StoreReport, TriedSeal,
 };
 
 use super::files::NO_TERMINAL;

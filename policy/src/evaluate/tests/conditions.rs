@@ -251,7 +251,8 @@ fn what_a_decision_costs_has_a_bound() {
     // A policy has at most 512 conditions, and a list that is searched as many items.
     let rules = |count: usize| {
         let rule = |index: usize| {
-            let claims: serde_json::Map<_, _> = (0..16).map(|name| (format!("c{name}"), json!("x"))).collect();
+            let claims: serde_json::Map<_, _> =
+                (0..16).map(|name| (format!("c{name}"), json!("x"))).collect();
             json!({"name": index.to_string(), "issuer": "i", "claims": claims, "actions": ["read_value"],
                 "secrets": {"names": ["A"]}})
         };
@@ -262,7 +263,7 @@ fn what_a_decision_costs_has_a_bound() {
     let list = |items: usize| [vec![json!("x"); items - 1], vec![json!("a")]].concat();
     assert!(reads(&json!({"contains": "a"}), &json!(list(512))));
     assert!(!reads(&json!({"contains": "a"}), &json!(list(513))));
-    let refused = read(&json!({"claims": {"c": {"contains": "a"}}}), &json!({"c": list(513)}));
+    let refused = read(&json!({"claims": {"c": {"contains": "a"}}}), &json!({"iss": "i", "c": list(513)}));
     assert_eq!(
         refused.unwrap_err().to_string(),
         "no rule of the app's policy allows this; the nearest, \"r\", requires the claim c as a list of at most 512 \
