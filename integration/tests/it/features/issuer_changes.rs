@@ -159,7 +159,10 @@ fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
     let approved = scene.approve_keys(&request, &scene.lee, &json!({"key_digest": thumbprint(&new)}));
     assert_eq!((approved.status, approved.field("state")), (200, "approved".to_owned()));
     let named = format!("registered keys by SHA-256 thumbprint (RFC 7638): {}", thumbprint(&new));
-    assert_eq!(approved.field("summary"), format!("change the issuer {ISSUER}, {named}"));
+    assert_eq!(
+        approved.field("summary"),
+        format!("change the issuer {ISSUER}, {named}; its JWTs are signed by ES256")
+    );
     assert_eq!(scene.read(&old.sign(&claims("reader-ann", now()))), refused(401, "token_invalid"));
     assert_eq!(scene.read(&new.sign(&claims("reader-ann", now()))), good());
     assert_eq!(scene.path(), path, "it is the same issuer");

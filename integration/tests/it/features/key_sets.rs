@@ -85,7 +85,9 @@ fn one_odd_key_of_a_published_set_shuts_out_only_itself_and_operators_see_why() 
     }
     let refused = scene.read(&key.sign_with(&json!({"alg": "ES256", "kid": "broken"}), &claims()));
     assert_eq!(refused.outcome(), (401, "token_invalid".to_owned()));
-    assert!(refused.error().contains("the issuer's key with the JWT's kid is not a point of its curve"));
+    assert!(
+        refused.error().contains("the issuer's key with the JWT's kid is not a valid point of its curve")
+    );
 
     let issuer = scene.issuer();
     assert_eq!((&issuer["usable_keys"], &issuer["left_out_count"]), (&json!(2), &json!(4)));
@@ -100,7 +102,7 @@ fn one_odd_key_of_a_published_set_shuts_out_only_itself_and_operators_see_why() 
         "(4 not used)",
         "not used     key 1 (\"next-year\") is not of kind RSA, EC (P-256, P-384, P-521) or OKP (Ed25519)",
         "not used     key 2 (\"short\") has an RSA modulus of 1032 bits; 2048 to 8192 are accepted",
-        "not used     key 3 (\"broken\") is not a point of its curve",
+        "not used     key 3 (\"broken\") is not a valid point of its curve",
         "not used     key 4 (\"exported\") has its private part (\"d\"), so others may have seen it; replace it",
     ] {
         assert!(shown.printed.contains(line), "{line}: {}", shown.printed);
@@ -109,11 +111,11 @@ fn one_odd_key_of_a_published_set_shuts_out_only_itself_and_operators_see_why() 
     let none = scene.command(&["issuer", "show", "https://other.example"]);
     assert_eq!(none.status.code(), Some(1), "{}", none.printed);
     let ready = Request::new("GET", "/readyz").send(scene.server.address()).json();
-    assert!(ready["warnings"].to_string().contains("publishes a private key"), "{ready}");
+    assert!(ready["warnings"].to_string().contains("are not used; `petsem issuer show` says why"), "{ready}");
     let printed = scene.server.printed_line("a key of an issuer is not used");
     assert!(printed.contains(ISSUER), "{printed}");
     let printed = scene.server.printed();
-    assert!(printed.contains("is not a point of its curve") && !printed.contains(CANARY), "{printed}");
+    assert!(printed.contains("is not a valid point of its curve") && !printed.contains(CANARY), "{printed}");
 
     // A set that verifies nothing is no outage of the issuer: operators are told what is wrong.
     publisher.publish("/keys", &odd_keys());
@@ -146,7 +148,7 @@ fn a_registration_keeps_the_public_members_and_needs_a_key_that_fits() {
     assert_eq!(scene.read(&key.sign(&claims())).status, 200);
     let shown = scene.command(&["issuer", "show", ISSUER]);
     assert!(shown.printed.contains("1 registered (3 not used)"), "{}", shown.printed);
-    assert!(shown.printed.contains("key 3 (\"broken\") is not a point"), "{}", shown.printed);
+    assert!(shown.printed.contains("key 3 (\"broken\") is not a valid point"), "{}", shown.printed);
     let refused =
         scene.command(&["issuer", "add", scene.installation.path("refused.json").to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(1), "{}", refused.printed);
