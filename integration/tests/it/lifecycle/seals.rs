@@ -592,7 +592,11 @@ fn verify_names_an_app_that_was_restored_while_the_server_was_stopped() {
     set("2");
     server.stop();
     let good = operator(&installation, &["verify"], &[]);
-    assert!(done(&good).contains("1 app,") && good.printed.contains("the store is intact"), "{}", good.printed);
+    assert!(
+        done(&good).contains("1 app,") && good.printed.contains("the store is intact"),
+        "{}",
+        good.printed
+    );
     let newer = Connection::open(&database).unwrap();
     newer.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
     newer
