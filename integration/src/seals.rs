@@ -87,9 +87,11 @@ pub fn init(installation: &Installation, files: &[(&str, &Path)]) -> Ended {
 /// If it does not show the state of the node.
 pub fn status(installation: &Installation) -> Value {
     let ended = operator(installation, &["status", "--json"], &[]);
-    // Libraries of devices print to standard error, as the command does after it if the node is not ready.
-    let (_, json) = ended.printed.split_at(ended.printed.find("{\n").unwrap_or_default());
-    let (json, _) = json.split_at(json.rfind("\n}").map_or(json.len(), |end| end + 2));
+    // Libraries of devices print to standard error, and so does the command if the node is not ready: between these lines.
+    let lines =
+        ended.printed.lines().filter(|line| !line.starts_with("error: ") && !line.starts_with("hint: "));
+    let printed = lines.collect::<Vec<_>>().join("\n");
+    let (_, json) = printed.split_at(printed.find("{\n").unwrap_or_default());
     let status: Value =
         serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {}", ended.printed));
     let (state, ready) = (status.get("state").and_then(Value::as_str), status.get("ready"));

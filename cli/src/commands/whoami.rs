@@ -49,7 +49,7 @@ impl WhoAmI {
             Some(Ok(())) => (Some(true), None),
             Some(Err(error)) => {
                 let refused = refuses_token(&error).then_some(false);
-                (refused, Some(messages::refused_with_token(error, file)))
+                (refused, Some(error.into()))
             }
         };
         let identity = Identity {

@@ -234,7 +234,7 @@ pub(crate) fn opens_a_store_without_a_person<D: Device>(device: D) {
 
     let rotated = scene.operator(&["rotate-root"]);
     assert!(done(&rotated).contains("version 2, wrapped by 1 seal"), "{}", rotated.printed);
-    assert!(done(&scene.operator(&["verify"])).contains("1 apps"));
+    assert!(done(&scene.operator(&["verify"])).contains("1 app,"));
     let server = scene.start();
     assert_eq!((scene.opened_by(), secrets(&server)), (scene.opener(), before));
     scene.stop(server);

@@ -163,7 +163,7 @@ impl Scene {
 
     fn is_intact(&self) {
         let verified = operator(&self.installation, &["verify"], &[]);
-        assert!(done(&verified).contains("1 apps, 1 values"), "{}", verified.printed);
+        assert!(done(&verified).contains("1 app, 1 value"), "{}", verified.printed);
         let audit = operator(&self.installation, &["audit", "verify"], &[]);
         assert!(done(&audit).contains("the audit log is intact"), "{}", audit.printed);
     }

@@ -55,7 +55,7 @@ fn removing_a_compromised_seal_replaces_root_key_and_keyring() {
     assert_eq!([&authorization, &recovered].map(|token| show(token)), [401, 200]);
     server.stop();
     let verified = operator(&installation, &["verify"], &[]);
-    assert!(done(&verified).contains("1 apps"), "{}", verified.printed);
+    assert!(done(&verified).contains("1 app,"), "{}", verified.printed);
     installation.configure(&configuration(SECOND_KEY_FILE));
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
