@@ -174,9 +174,9 @@ impl Reserved {
         };
         // Held until the file is filled: a second command must not take it for one that was left.
         match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.into(), file, filled: false }),
+            // Some file systems have no locks.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { path: path.into(), file, filled: false }),
             Err(TryLockError::WouldBlock) => Err(PrivateFileError::Exists { path: path.into() }),
-            Err(TryLockError::Error(source)) => Err(PrivateFileError::Write { path: path.into(), source }),
         }
     }
 
