@@ -200,9 +200,9 @@ impl Reserved {
     /// Locked until it is filled: a second command must not take it for one that was left.
     fn locked(path: &Path, file: File) -> Result<Self, PrivateFileError> {
         match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.into(), file, state: State::Named }),
+            // Some file systems have no locks.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { path: path.into(), file, state: State::Named }),
             Err(TryLockError::WouldBlock) => Err(PrivateFileError::Exists { path: path.into() }),
-            Err(TryLockError::Error(source)) => Err(PrivateFileError::Write { path: path.into(), source }),
         }
     }
 

@@ -39,6 +39,8 @@ fn an_app_is_created_listed_and_shown_as_fly_go_asks() {
     assert_eq!((listed.status, names), (200, vec![json!("shop"), json!("web")]));
     let again = fly_go(&dev, "POST", "/v1/apps?wait=true", &token, Some(CREATE));
     assert_eq!(again.outcome(), (409, "name_taken".to_owned()));
+    let advice = "names of apps are unique across all orgs; choose another name, such as demo-web";
+    assert!(again.text().contains(advice), "{}", again.text());
 
     for (target, body, error) in [
         ("/v1/apps", r#"{"name":"x"}"#, "give either org or org_slug"),

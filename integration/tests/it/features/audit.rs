@@ -140,7 +140,8 @@ fn every_discharge_and_renewal_is_named_and_revoking_the_first_revokes_all_deriv
     let third = renew(&second).field("renewal");
 
     let other = dev.boot("shop", "m-2", &dev.discharge("shop", "m-2")).field("renewal");
-    let revoked = dev.operate("POST", "/v1/revocations", Some(&json!({"token": {"id": first}})));
+    let revoked =
+        dev.operate("POST", "/v1/revocations", Some(&json!({"token": {"id": first, "unknown": true}})));
     assert_eq!(revoked.status, 201, "{}", revoked.text());
     assert_eq!(detail(&line_of(&dev, &revoked)), format!("revokes token {first}"));
     for (what, gone) in
@@ -255,8 +256,7 @@ fn a_token_that_is_narrowed_to_one_boot_boots_an_app_by_name() {
     let app = dev.operate("GET", "/v1/apps/shop", None).field("id");
     let own = petsem_client::Credentials::new(&dev.owner()).unwrap();
     let narrow = |app: &str| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let (app, now) = (app.parse().unwrap(), i64::try_from(now).unwrap());
+        let (app, now) = (app.parse().unwrap(), petsem_integration::dev::now());
         let narrowed =
             petsem_client::narrow_for_boot(&own, &app, &"m-1".parse().unwrap(), &"dev".parse().unwrap(), now);
         narrowed.unwrap().expose_text().to_owned()

@@ -35,6 +35,15 @@ fn refused(answer: &Answer, status: u16, code: &str) {
 }
 
 #[test]
+fn a_key_that_replaces_another_one_says_so() {
+    let dev = Dev::start();
+    let replaced = |label: &str| generate(&dev, label, "hs256").json().get("replaced").cloned();
+    assert_eq!(replaced("sign"), None);
+    assert_eq!(replaced("sign"), Some(json!(true)));
+    assert_eq!(replaced("other"), None);
+}
+
+#[test]
 fn keys_of_every_type_are_created_listed_used_and_deleted() {
     let dev = Dev::start();
     let user = user(&dev);

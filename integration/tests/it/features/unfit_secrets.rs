@@ -132,8 +132,9 @@ fn a_run_and_a_boot_deliver_what_they_can_and_name_the_rest() {
         json!({"count": 4, "names": ["CERTIFICATE", "KEYSTORE", "NOTES", "TERMINATED"]})
     );
     let shown = scene.command(&["boot", "--machine", "m-1", "--show", "--json"]);
-    let (_, json) = shown.printed.split_at(shown.printed.find("{\n").unwrap());
-    let shown: Value = serde_json::from_str(json).unwrap();
+    // Notes are beside it.
+    let (begin, end) = (shown.printed.find("{\n").unwrap(), shown.printed.rfind("\n}").unwrap());
+    let shown: Value = serde_json::from_str(&shown.printed[begin..end + 2]).unwrap();
     assert_eq!(shown["left_out"], json!(["CERTIFICATE", "KEYSTORE", "NOTES", "TERMINATED"]));
 }
 

@@ -55,6 +55,7 @@ fn continue_by(installation: &Installation, what: &str) -> &'static str {
 #[test]
 fn a_creation_that_is_killed_at_any_moment_can_be_finished() {
     let whole = Installation::configured();
+    #[expect(clippy::disallowed_methods, reason = "a test measures")]
     let begun = Instant::now();
     done(&whole.init());
     let length = begun.elapsed();

@@ -59,6 +59,18 @@ fn verified_audit(installation: &Installation, files: &[(&str, &Path)]) -> Strin
 }
 
 #[test]
+fn every_start_notes_the_seal_that_opened_the_store() {
+    let installation = Installation::made();
+    let opened = || seals(&installation)[0]["verified_at"].as_str().unwrap().to_owned();
+    let mut seen = vec![opened()];
+    for _ in 0..2 {
+        assert!(installation.start().unwrap().stop().status.success());
+        seen.push(opened());
+    }
+    assert!(seen[0] != seen[1] && seen[1] != seen[2], "{seen:?}");
+}
+
+#[test]
 fn a_server_that_needs_a_passphrase_starts_sealed_and_opens_with_the_right_one() {
     let _turn = passphrase_turn();
     let (installation, passphrase) = by_passphrase();
