@@ -178,7 +178,8 @@ fn a_denied_request_is_found_in_the_audit_log_by_the_id_that_its_error_names() {
 fn a_break_glass_that_is_killed_leaves_no_file_that_blocks_the_next() {
     let dev = Dev::start();
     let ask = ["break-glass", "--reason", "which one?", "--out", "glass.token"];
-    for signal in ["-INT", "-KILL"] {
+    // Not SIGINT, which a job in the background ignores.
+    for signal in ["-TERM", "-KILL"] {
         let mut command = in_context(&dev, &ask);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
