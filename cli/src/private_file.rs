@@ -186,12 +186,8 @@ impl Reserved {
     }
 
     fn unnamed(path: &Path) -> io::Result<File> {
-        let directory = match path.parent() {
-            Some(directory) if !directory.as_os_str().is_empty() => directory,
-            _ => Path::new("."),
-        };
         let flags = i32::try_from(OFlags::TMPFILE.bits()).map_err(io::Error::other)?;
-        let file = OpenOptions::new().write(true).mode(0o600).custom_flags(flags).open(directory)?;
+        let file = OpenOptions::new().write(true).mode(0o600).custom_flags(flags).open(parent(path))?;
         // The way to its name.
         through_proc(&file).symlink_metadata()?;
         Ok(file)
@@ -200,15 +196,19 @@ impl Reserved {
     /// Locked until it is filled: a second command must not take it for one that was left.
     fn locked(path: &Path, file: File) -> Result<Self, PrivateFileError> {
         match file.try_lock() {
-            // Some file systems have no locks.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { path: path.into(), file, state: State::Named }),
-            Err(TryLockError::WouldBlock) => Err(PrivateFileError::Exists { path: path.into() }),
+            // Some file systems have no locks. Another command may have filled it before this one had the lock.
+            Ok(()) | Err(TryLockError::Error(_)) if file.metadata().is_ok_and(|now| now.len() == 0) => {
+                Ok(Self { path: path.into(), file, state: State::Named })
+            }
+            _ => Err(PrivateFileError::Exists { path: path.into() }),
         }
     }
 
     fn named(path: &Path) -> Result<Self, PrivateFileError> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.map_err(|source| PrivateFileError::Write { path: path.into(), source })?;
+        let failed = |source| PrivateFileError::Write { path: path.into(), source };
+        let file = file.map_err(failed)?;
+        sync_parent(path).map_err(failed)?;
         Self::locked(path, file)
     }
 
@@ -239,10 +239,23 @@ impl Reserved {
         if self.state == State::Unnamed {
             let named = linkat(CWD, through_proc(&self.file), CWD, &self.path, AtFlags::SYMLINK_FOLLOW);
             named.map_err(|error| failed(error.into()))?;
+            sync_parent(&self.path).map_err(failed)?;
         }
         self.state = State::Filled;
         Ok(())
     }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the file's name durable: fsync(2) of a file leaves out its directory.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
 }
 
 /// The path of an open file, as open(2) has it for `O_TMPFILE`.
@@ -261,6 +274,8 @@ impl Drop for Reserved {
 
 /// The file, if it is empty, private and of this user.
 fn left_empty(path: &Path) -> Option<File> {
+    // Opening a pipe would wait for its reader.
+    path.symlink_metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() == 0)?;
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).ok()?;
     let file = OpenOptions::new().write(true).custom_flags(no_link).open(path).ok()?;
     let metadata = file.metadata().ok()?;

@@ -75,7 +75,8 @@ impl UnsealArguments {
             let typed = value_source::prompt_secret(messages::OWN_SHARE_PROMPT)?;
             own.extend((!typed.trim().is_empty()).then_some(typed));
         }
-        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        let arguments = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned());
+        let command = arguments.collect::<Vec<_>>().join(" ");
         let input = remote::serve(async {
             let attempt = ShareAttempt::open(&settings, format!("petsem {command}"), OPEN_FOR).await;
             let mut attempt = attempt.map_err(Failure::from)?;

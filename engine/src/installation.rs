@@ -18,12 +18,17 @@ use crate::messages;
 use crate::records::{DischargerRow, FeedRow, KeyringKeyRow, RecordCodec, SigningKeyRow, StoreRow, expect};
 use crate::request::new_request_id;
 
-/// Whether a store has an installation whose creation was interrupted: nobody ever got a token.
+/// Whether a store has an installation whose creation was interrupted: nobody ever got a token, or created anything.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn is_unfinished(store: &dyn Store) -> Result<bool, ReadError> {
-    Ok(!store.is_empty().await? && store.records(RecordKind::Token, &[], None, 1).await?.is_empty())
+    for kind in [RecordKind::Token, RecordKind::Org, RecordKind::AppHead] {
+        if !store.records(kind, &[], None, 1).await?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(!store.is_empty().await?)
 }
 
 /// Creates an installation in an empty store. Shares go to `keep_shares` before anything is written, and exist nowhere

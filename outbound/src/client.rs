@@ -85,7 +85,7 @@ impl OutboundClient {
     /// [`OutboundError`]: no usable answer.
     pub async fn get(&self, url: &OutboundUrl, limit: usize) -> Result<OutboundAnswer, OutboundError> {
         let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(ACCEPTED))]);
-        if let Some(path) = self.settings_of(url).and_then(|settings| settings.bearer_token_file.as_ref()) {
+        if let Some(path) = self.settings_of(url).and_then(|settings| settings.token_file(url.target())) {
             let unreadable =
                 |source| OutboundError::TokenFile { origin: url.origin(), path: path.clone(), source };
             headers.insert(AUTHORIZATION, bearer(path).map_err(unreadable)?);

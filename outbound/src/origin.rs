@@ -22,8 +22,21 @@ pub struct OriginSettings {
     pub url: OutboundUrl,
     /// The proxy that all calls to it go through.
     pub proxy: Option<ProxyAddress>,
-    /// The file with the token that GET requests to it carry. It is read for each call, because such files change.
+    /// The file with the token that GET requests to [`Self::token_paths`] carry. It is read for each call, because such files change.
     pub bearer_token_file: Option<PathBuf>,
+    /// The paths, with their queries, that the token is sent to. Not all: a document of another party, such as one of
+    /// discovery, can name any of them.
+    pub token_paths: Vec<String>,
+}
+
+impl OriginSettings {
+    /// Where Kubernetes has its discovery document and its keys.
+    pub const TOKEN_PATHS: [&str; 2] = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
+
+    /// The file with the token for this path.
+    pub(crate) fn token_file(&self, target: &str) -> Option<&PathBuf> {
+        self.bearer_token_file.as_ref().filter(|_| self.token_paths.iter().any(|path| path == target))
+    }
 }
 
 /// The address of an HTTP proxy, `http://HOST:PORT`. Calls go through it in tunnels, so it sees no request.

@@ -279,10 +279,11 @@ impl ThirdParty {
         bearer_token_file: Option<&std::path::Path>,
     ) -> OutboundClient {
         let bearer_token_file = bearer_token_file.map(Into::into);
+        let token_paths = OriginSettings::TOKEN_PATHS.map(str::to_owned).to_vec();
         OutboundClient::new(&OutboundSettings {
             ca_file: Some(self.ca.path().to_owned()),
             private_hosts: private_hosts.iter().map(|host| (*host).to_owned()).collect(),
-            origins: vec![OriginSettings { url: self.url("/"), proxy, bearer_token_file }],
+            origins: vec![OriginSettings { url: self.url("/"), proxy, bearer_token_file, token_paths }],
             within: WITHIN,
         })
         .unwrap()
@@ -340,12 +341,15 @@ async fn a_token_goes_to_its_origin_alone_and_is_read_anew_for_each_call() {
     let party = ThirdParty::start("localhost", OK).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let client = party.client_with(&["localhost", "127.0.0.1"], None, Some(file.path()));
-    let empty = client.get(&party.url("/"), 2).await.unwrap_err().to_string();
+    let empty = client.get(&party.url("/openid/v1/jwks"), 2).await.unwrap_err().to_string();
     assert!(empty.contains(file.path().to_str().unwrap()) && empty.contains("it has no token"), "{empty}");
     for token in ["canary-1", "canary-2\n"] {
         std::fs::write(file.path(), token).unwrap();
         client.get(&party.url("/openid/v1/jwks"), 2).await.unwrap();
     }
+    // An issuer's document can name any path of the origin: no token goes there.
+    client.get(&party.url("/openid/v1/jwks?all=1"), 2).await.unwrap();
+    client.get(&party.url("/api/v1/secrets"), 2).await.unwrap();
     // What a caller sends itself, such as a ticket to a discharger, is its own matter.
     let request = OutboundRequest {
         method: Method::POST,
@@ -360,7 +364,7 @@ async fn a_token_goes_to_its_origin_alone_and_is_read_anew_for_each_call() {
         .iter()
         .map(|request| request.lines().find_map(|line| line.strip_prefix("authorization: ")))
         .collect();
-    assert_eq!(tokens, [Some("Bearer canary-1"), Some("Bearer canary-2"), None]);
+    assert_eq!(tokens, [Some("Bearer canary-1"), Some("Bearer canary-2"), None, None, None]);
     let other = OutboundClient::new(&OutboundSettings {
         ca_file: Some(party.ca.path().to_owned()),
         private_hosts: vec!["localhost".to_owned()],
@@ -368,6 +372,7 @@ async fn a_token_goes_to_its_origin_alone_and_is_read_anew_for_each_call() {
             url: "https://localhost".parse().unwrap(),
             proxy: None,
             bearer_token_file: Some(file.path().to_owned()),
+            token_paths: vec!["/".to_owned()],
         }],
         within: WITHIN,
     });

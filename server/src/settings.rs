@@ -267,6 +267,7 @@ struct OriginFile {
     url: String,
     proxy: Option<String>,
     bearer_token_file: Option<PathBuf>,
+    token_paths: Option<Vec<String>>,
 }
 
 impl Default for Limits {
@@ -515,7 +516,9 @@ impl OriginFile {
         };
         let bearer_token_file = self.bearer_token_file.map(|path| base.join(path));
         check_home("outgoing.origin.bearer_token_file", &bearer_token_file)?;
-        Ok(OriginSettings { url, proxy, bearer_token_file })
+        let default_paths = || OriginSettings::TOKEN_PATHS.map(str::to_owned).to_vec();
+        let token_paths = self.token_paths.unwrap_or_else(default_paths);
+        Ok(OriginSettings { url, proxy, bearer_token_file, token_paths })
     }
 }
 
@@ -682,6 +685,7 @@ mod tests {
                 url: "https://kubernetes.default.svc".parse().unwrap(),
                 proxy: Some("http://proxy.internal:3128".parse().unwrap()),
                 bearer_token_file: Some("/base/k8s.token".into()),
+                token_paths: vec!["/.well-known/openid-configuration".to_owned(), "/openid/v1/jwks".to_owned()],
             }],
             within: Duration::from_secs(2),
         };

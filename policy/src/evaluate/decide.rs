@@ -140,7 +140,7 @@ fn first_that_allows<'r>(
             nearest = Some((distance, RuleRefusal { rule: rule.name.clone(), reason }));
         }
     }
-    Err(PolicyDenial { action, nearest: nearest.map(|(_, refusal)| refusal) })
+    Err(PolicyDenial { action, nearest: nearest.map(|(_, refusal)| Box::new(refusal)) })
 }
 
 /// How far a rule is from allowing a request: how many conditions fail; of as many, a later first failure is nearer.

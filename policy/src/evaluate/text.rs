@@ -307,7 +307,7 @@ pub struct PolicyDenial {
     /// What was requested.
     pub action: RuleAction,
     /// The nearest of the rules for that action; `None` if there is none.
-    pub nearest: Option<RuleRefusal>,
+    pub nearest: Option<Box<RuleRefusal>>,
 }
 
 impl PolicyDenial {
@@ -317,7 +317,8 @@ impl PolicyDenial {
                 let action = does(self.action);
                 format!("no rule of the app's policy can {action}; add one with `petsem policy set`")
             }
-            Some(RuleRefusal { rule, reason }) => {
+            Some(refusal) => {
+                let RuleRefusal { rule, reason } = &**refusal;
                 format!("no rule of the app's policy allows this; the nearest, {rule:?}, {reason}")
             }
         }

@@ -262,7 +262,7 @@ fn is_scalar(value: &Value, scalar: &Scalar) -> bool {
         Scalar::Text(pattern) => {
             value.as_str().is_some_and(|text| matches(pattern.as_str().as_bytes(), text.as_bytes()))
         }
-        Scalar::Integer(integer) => value.to_string() == integer.to_string(),
+        Scalar::Integer(integer) => value.is_number() && value.to_string().parse() == Ok(*integer),
         Scalar::Boolean(boolean) => value == &json!(boolean),
     }
 }

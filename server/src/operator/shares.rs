@@ -157,19 +157,24 @@ impl ShareAttempt {
         mut self,
         changed: &mut (dyn FnMut(&AttemptStatus, Option<&str>) + Send),
     ) -> Result<UnsealInput, StartError> {
+        // Around all of it: connections that queue, or stall, delay no deadline.
+        if tokio::time::timeout_at(self.ends, self.gather(changed)).await.is_err() {
+            return Err(messages::shares_too_late(self.missing()));
+        }
+        let shares = self.waiting.iter().map(|waiting| waiting.text.expose_text()).collect();
+        Ok(UnsealInput::new(None, shares))
+    }
+
+    async fn gather(&mut self, changed: &mut (dyn FnMut(&AttemptStatus, Option<&str>) + Send)) {
         while self.missing() > 0 {
-            let accepted = tokio::time::timeout_at(self.ends, self.listener.accept()).await;
-            let Ok(accepted) = accepted else {
-                return Err(messages::shares_too_late(self.missing()));
-            };
-            let Ok((stream, _)) = accepted else { continue };
+            // Lets the deadline be noticed between connections that never wait.
+            tokio::task::yield_now().await;
+            let Ok((stream, _)) = self.listener.accept().await else { continue };
             // A connection that ends early, or stalls, is of no consequence.
             if let Ok(Ok(Some(outcome))) = tokio::time::timeout(EXCHANGE, self.converse(stream)).await {
                 changed(&self.status(), outcome.err().as_deref());
             }
         }
-        let shares = self.waiting.iter().map(|waiting| waiting.text.expose_text()).collect();
-        Ok(UnsealInput::new(None, shares))
     }
 
     /// Answers one request; what came of a share, if it gave one.
