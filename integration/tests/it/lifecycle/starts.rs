@@ -350,7 +350,8 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
         assert_eq!(made.status, 201, "{}", made.text());
     }
     let verify = || run(installation.with_configuration(&["operator", "audit", "verify", "--json"]));
-    refused("a server holds the store", &verify(), &["petsem.lock"]);
+    // A server may run meanwhile.
+    assert!(verify().status.success());
     assert!(server.stop().status.success());
     let verified = verify();
     assert!(verified.status.success(), "{}", verified.printed);
