@@ -685,7 +685,10 @@ mod tests {
                 url: "https://kubernetes.default.svc".parse().unwrap(),
                 proxy: Some("http://proxy.internal:3128".parse().unwrap()),
                 bearer_token_file: Some("/base/k8s.token".into()),
-                token_paths: vec!["/.well-known/openid-configuration".to_owned(), "/openid/v1/jwks".to_owned()],
+                token_paths: vec![
+                    "/.well-known/openid-configuration".to_owned(),
+                    "/openid/v1/jwks".to_owned(),
+                ],
             }],
             within: Duration::from_secs(2),
         };
