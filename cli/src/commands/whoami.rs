@@ -1,8 +1,7 @@
 //! `petsem whoami`.
 
 use clap::Args;
-use petsem_api::{ErrorCode, ExplainToken};
-use petsem_client::CallError;
+use petsem_api::ExplainToken;
 use serde::Serialize;
 
 use crate::arguments::ServerArguments;
@@ -48,7 +47,8 @@ impl WhoAmI {
             None => (None, None),
             Some(Ok(())) => (Some(true), None),
             Some(Err(error)) => {
-                let refused = refuses_token(&error).then_some(false);
+                let code = error.code();
+                let refused = code.is_some_and(messages::refuses_token).then_some(false);
                 (refused, Some(error.into()))
             }
         };
@@ -82,18 +82,4 @@ fn request(action: &str) -> ExplainToken {
         machine: None,
         host: None,
     }
-}
-
-fn refuses_token(error: &CallError) -> bool {
-    let CallError::Refused { code, .. } = error else { return false };
-    matches!(
-        code,
-        ErrorCode::TokenMissing
-            | ErrorCode::TokenMalformed
-            | ErrorCode::TokenInvalid
-            | ErrorCode::TokenExpired
-            | ErrorCode::Revoked
-            | ErrorCode::DischargeMissing
-            | ErrorCode::DischargeInvalid
-    )
 }

@@ -57,18 +57,26 @@ fn audited_as(code: ErrorCode, id: RequestId) -> Option<String> {
     })
 }
 
-/// A refusal of a request with the token of this file: what depends on the token says so.
-pub(crate) fn refused_with_token(error: CallError, file: &Path) -> Failure {
-    let file = file_name(file);
-    let hint = match &error {
-        CallError::Refused { code, .. } => match code {
-            ErrorCode::TokenMissing
+/// Whether a refusal is of the token itself, not of what it was used for.
+pub(crate) fn refuses_token(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::TokenMissing
             | ErrorCode::TokenMalformed
             | ErrorCode::TokenInvalid
             | ErrorCode::TokenExpired
             | ErrorCode::Revoked
             | ErrorCode::DischargeMissing
-            | ErrorCode::DischargeInvalid => Some(format!(
+            | ErrorCode::DischargeInvalid
+    )
+}
+
+/// A refusal of a request with the token of this file: what depends on the token says so.
+pub(crate) fn refused_with_token(error: CallError, file: &Path) -> Failure {
+    let file = file_name(file);
+    let hint = match &error {
+        CallError::Refused { code, .. } => match code {
+            code if refuses_token(*code) => Some(format!(
                 "this is the token of {file}; `petsem whoami` shows what it is, and where it is from"
             )),
             ErrorCode::Forbidden | ErrorCode::ReadNeedsWorkload => {
