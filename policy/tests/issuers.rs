@@ -331,7 +331,13 @@ fn the_jwts_of_each_issuer_read_by_the_registration_and_the_rule_of_the_page() {
                 let mut other = fields.clone();
                 other[place][claim] = json!("another");
                 let other = policy(&issuer.iss, &other);
-                assert!(other.decide_read(&claims, "A").is_err(), "{name}: {claim}");
+                let refused = other.decide_read(&claims, "A").unwrap_err().nearest.unwrap();
+                let (RuleReason::Claim { claim: at, .. } | RuleReason::ClaimType { claim: at, .. }) =
+                    refused.reason
+                else {
+                    panic!("{name}: {claim}: {:?}", refused.reason)
+                };
+                assert_eq!(&at, claim, "{name}");
             }
         }
     }

@@ -58,17 +58,13 @@ fn audit_log(status: &NodeStatus) -> String {
 }
 
 fn denials(status: &NodeStatus) -> String {
-    match (status.denials_waiting, &status.server) {
-        (0, _) => "none waiting".to_owned(),
-        (count, Some(server)) if !server.sealed => {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
+    let count = u64::try_from(status.denials_waiting).unwrap_or(u64::MAX);
+    match &status.server {
+        _ if count == 0 => "none waiting".to_owned(),
+        Some(server) if !server.sealed => {
             format!("{} in force only on this node", counted(count, "denial is", "denials are"))
         }
-        (count, _) => {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            let waits = counted(count, "denial waits", "denials wait");
-            format!("{waits} until the server is open")
-        }
+        _ => format!("{} until the server is open", counted(count, "denial waits", "denials wait")),
     }
 }
 

@@ -36,7 +36,7 @@ impl Pattern {
         self.text == "*"
     }
 
-    /// Whether it matches the whole value, in time linear in the value: no longer pattern is looked at.
+    /// Whether it matches the whole value, in time linear in the value: a pattern with more text than that is not looked at.
     pub fn matches(&self, value: &str) -> bool {
         if self.least > value.len() {
             return false;
