@@ -20,18 +20,14 @@ pub(crate) struct LowPriority(Option<Runtime>);
 impl LowPriority {
     /// Starts it, if some listeners are of hosts and some are not.
     pub(crate) fn start(are_of_hosts: &[bool]) -> io::Result<Self> {
-        if !(are_of_hosts.contains(&true) && are_of_hosts.contains(&false)) {
+        if !is_mixed(are_of_hosts) {
             return Ok(Self(None));
         }
         // Not relative to the thread that starts another: that may be one of these.
-        let niceness = getpriority_process(None)?.saturating_add(NICENESS).min(NICEST);
+        let niceness = niceness_above(NICENESS)?;
         Builder::new_multi_thread()
             .thread_name("low-priority")
-            .on_thread_start(move || {
-                if let Err(error) = setpriority_process(None, niceness) {
-                    tracing::warn!(%error, "a thread of requests has the priority of those of boots");
-                }
-            })
+            .on_thread_start(move || be_nice(niceness))
             .enable_all()
             .build()
             .map(|runtime| Self(Some(runtime)))
@@ -52,6 +48,23 @@ impl Drop for LowPriority {
             // Within a runtime, another may not be waited for.
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Whether some listeners are of hosts and some are not.
+pub(crate) fn is_mixed(are_of_hosts: &[bool]) -> bool {
+    are_of_hosts.contains(&true) && are_of_hosts.contains(&false)
+}
+
+/// A niceness so much above that of this thread.
+pub(crate) fn niceness_above(more: i32) -> io::Result<i32> {
+    Ok(getpriority_process(None)?.saturating_add(more).min(NICEST))
+}
+
+/// Gives this thread a niceness.
+pub(crate) fn be_nice(niceness: i32) {
+    if let Err(error) = setpriority_process(None, niceness) {
+        tracing::warn!(%error, "a thread of requests has the priority of those of boots");
     }
 }
 

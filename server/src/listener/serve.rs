@@ -2,7 +2,7 @@
 //!
 //! The accept loop is ours and not `axum::serve`, which has no limits: it accepts every connection, and waits forever
 //! for a request's head and for a client that does not read. Here each listener has a pool of connections, the head has
-//! limits of time and size, and each write has one of time. A thread of its own accepts (`front`).
+//! limits of time and size, and each write has one of time. Threads of their own accept (`front`).
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -26,7 +26,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::error::ServeError;
-use crate::listener::front::{Connection, Front};
+use crate::listener::front::{Connection, Fronts};
 use crate::listener::low_priority::LowPriority;
 use crate::listener::pool::{BusyBody, Counted, LARGE_HEADS, Place, Pool, raise_file_limit};
 use crate::listener::router_switch::RouterSwitch;
@@ -96,15 +96,17 @@ pub(crate) async fn serve_on(
         bound.iter().for_each(BoundListener::remove_socket);
         ServeError::Listen { address: messages::OPERATOR_SOCKET.to_owned(), source }
     })?;
-    let (front, low_priority) = threads(&bound).map_err(|source| {
+    let (fronts, low_priority) = threads(&bound).map_err(|source| {
         bound.iter().for_each(BoundListener::remove_socket);
         ServeError::Threads(source)
     })?;
     let mut accepting = tokio::task::JoinSet::new();
     accepting.spawn(socket.run(commands, ended.clone()));
     for listener in bound {
+        let is_of_host = listener.is_of_host();
+        let front = fronts.runtime_of(is_of_host);
         let open = {
-            let _entered = front.handle().enter();
+            let _entered = front.enter();
             listener.open().map_err(|source| ServeError::Listen { address: listener.name(), source })?
         };
         let acceptor = Acceptor {
@@ -113,9 +115,9 @@ pub(crate) async fn serve_on(
             pool: Pool::new(share, LARGE_HEADS / count),
             header_timeout: Duration::from_secs(settings.limits.seconds),
             ended: ended.clone(),
-            runtime: low_priority.runtime_of(listener.is_of_host()),
+            runtime: low_priority.runtime_of(is_of_host),
         };
-        accepting.spawn_on(acceptor.run(open, listener), front.handle());
+        accepting.spawn_on(acceptor.run(open, listener), front);
     }
     for name in &names.listeners {
         tracing::info!(listener = name, "listening");
@@ -130,7 +132,7 @@ pub(crate) async fn serve_on(
     {
         tracing::warn!("some requests did not finish in time and were cut off");
     }
-    drop(front);
+    drop(fronts);
     let stopped = match last? {
         Some(NodeState::Open(started)) => {
             // Requests whose client disconnected are finished too.
@@ -148,9 +150,9 @@ pub(crate) async fn serve_on(
 }
 
 /// The threads that accept connections, and those of connections that are no host's.
-fn threads(bound: &[BoundListener]) -> std::io::Result<(Front, LowPriority)> {
+fn threads(bound: &[BoundListener]) -> std::io::Result<(Fronts, LowPriority)> {
     let are_of_hosts: Vec<_> = bound.iter().map(BoundListener::is_of_host).collect();
-    Ok((Front::start()?, LowPriority::start(&are_of_hosts)?))
+    Ok((Fronts::start(&are_of_hosts)?, LowPriority::start(&are_of_hosts)?))
 }
 
 pub(crate) enum BoundListener {
@@ -419,7 +421,7 @@ mod tests {
     }
 
     /// A listener on this runtime, its address, and what ends it.
-    fn listen(front: &Front, runtime: Handle) -> (String, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    fn listen(front: &Handle, runtime: Handle) -> (String, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
         let settings = Listener { address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()), host: None };
         let bound = bind(&settings).unwrap();
         let address = bound.name();
@@ -432,8 +434,8 @@ mod tests {
             ended,
             runtime,
         };
-        let _entered = front.handle().enter();
-        (address, end, front.handle().spawn(acceptor.run(bound.open().unwrap(), bound)))
+        let _entered = front.enter();
+        (address, end, front.spawn(acceptor.run(bound.open().unwrap(), bound)))
     }
 
     /// Keeps all threads of a runtime busy until what it returns is dropped.
@@ -458,8 +460,8 @@ mod tests {
     #[test]
     fn health_answers_while_every_thread_of_the_main_runtime_is_busy() {
         let main = one_thread();
-        let front = Front::start().unwrap();
-        let (address, end, accepting) = listen(&front, main.handle().clone());
+        let fronts = Fronts::start(&[false]).unwrap();
+        let (address, end, accepting) = listen(fronts.runtime_of(false), main.handle().clone());
         let free = busy(main.handle());
         assert!(ask(&address, "/healthz").starts_with("HTTP/1.1 200 OK"));
         assert!(ask(&address, "/readyz").contains("\"status\":\"sealed\""));
@@ -476,9 +478,9 @@ mod tests {
         let main = one_thread();
         let _entered = main.enter();
         let low_priority = LowPriority::start(&[true, false]).unwrap();
-        let front = Front::start().unwrap();
-        let (of_host, end, accepting) = listen(&front, low_priority.runtime_of(true));
-        let (other, end_other, accepting_other) = listen(&front, low_priority.runtime_of(false));
+        let fronts = Fronts::start(&[true, false]).unwrap();
+        let [(of_host, end, accepting), (other, end_other, accepting_other)] = [true, false]
+            .map(|is_of_host| listen(fronts.runtime_of(is_of_host), low_priority.runtime_of(is_of_host)));
         let free = busy(&low_priority.runtime_of(false));
         assert!(ask(&of_host, "/v1/apps").contains("\"status\":\"sealed\""));
         drop(free);
