@@ -16,18 +16,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::listener::low_priority::{be_nice, is_mixed, niceness_above};
+use crate::listener::low_priority::{NICENESS, be_nice, is_mixed, niceness_above};
 
 /// How a request begins that this thread answers.
 const HEALTH: [&[u8]; 2] = [b"GET /healthz ", b"GET /readyz "];
 /// The longest of them.
 const LONGEST: usize = 13;
 
-/// How much nicer the thread of strangers is than those of boots. They are a queue before requests for health, so it has
-/// more of a core than the threads that serve them.
-const NICENESS: i32 = 5;
-
-/// The threads of all listeners.
+/// The threads that accept the connections of all listeners.
 pub(crate) struct Fronts {
     front: Front,
     /// Of listeners without a host, if others have one.

@@ -10,7 +10,7 @@ use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// How much nicer these threads are than those of boots: beside a busy one, a tenth of its core.
-const NICENESS: i32 = 10;
+pub(crate) const NICENESS: i32 = 10;
 /// The highest niceness (nice(2)).
 const NICEST: i32 = 19;
 
