@@ -56,6 +56,17 @@ impl DenialFolder {
         )
     }
 
+    /// Writes a denial that was checked: it does not depend on what the store has later.
+    pub fn put_checked(
+        &self,
+        codec: &RecordCodec,
+        id: RequestId,
+        mut request: RevokeRequest,
+    ) -> io::Result<()> {
+        request.accept_unknown();
+        self.put(codec, id, &request)
+    }
+
     /// The server's answer, if there is one. An answer with a wrong MAC is ignored.
     pub fn read_answer(&self, codec: &RecordCodec, id: RequestId) -> Option<DenialAnswer> {
         let kept = read(&self.path(id, "answer")).ok()?;

@@ -54,7 +54,7 @@ impl Engine {
             }
             Err(failure) if matches!(failure.code(), ErrorCode::StoreFull | ErrorCode::StoreUnavailable) => {
                 DenialFolder::of(&self.settings.data_directory)
-                    .put(&self.codec, audit.request_id(), request)
+                    .put_checked(&self.codec, audit.request_id(), request.clone())
                     .map_err(DenialError::NotWritten)?;
                 Ok(DenialOutcome::Kept)
             }
@@ -119,6 +119,10 @@ impl Engine {
                 }
                 self.denials.wait(id, request.clone());
                 tracing::warn!(denial = %id, "a denial is in force on this node");
+                // A row that is deleted from the store later must not end it at the next start.
+                if let Err(error) = folder.put_checked(&self.codec, id, request.clone()) {
+                    tracing::error!(%error, denial = %id, "cannot note in the file of a denial that it was checked");
+                }
                 if !self.keep(folder, id, &request).await {
                     self.note(&audit, None).await;
                     folder.answer(&self.codec, id, &DenialAnswer::Held);

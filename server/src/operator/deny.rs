@@ -95,9 +95,13 @@ async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denie
     };
     let answer = match tokio::time::timeout(WAIT, answered).await {
         Ok(answer) => answer,
-        // It was sealed in the meantime.
-        Err(_) if is_sealed(settings).await => return Ok(Denied::AtUnseal),
         Err(_) => {
+            // Nobody waits for an answer any more, so what is unknown then is no reason to refuse it.
+            folder.put_checked(&codec, id, request).map_err(|error| messages::denial_not_written(&error))?;
+            // It was sealed in the meantime.
+            if is_sealed(settings).await {
+                return Ok(Denied::AtUnseal);
+            }
             return Err(messages::denial_not_answered(WAIT, &settings.data_directory));
         }
     };

@@ -192,6 +192,19 @@ fn a_denial_that_the_store_does_not_take_is_in_memory_in_a_file_and_in_the_log_u
     assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
 }
 
+#[test]
+fn a_denial_in_force_stays_so_if_the_row_of_its_token_is_deleted_before_a_start() {
+    let (mut node, lock) = denied_while_locked();
+    node.server.take().unwrap().kill();
+    let delete = "DELETE FROM records WHERE kind = 13 AND hex(id) = upper(?1)";
+    assert_eq!(lock.execute(delete, [node.spare.0.replace('-', "")]).unwrap(), 1);
+    lock.execute_batch("COMMIT").unwrap();
+    drop(lock);
+    node.restart();
+    assert_eq!(node.uses_spare(), (401, "revoked".to_owned()));
+    assert!(becomes(|| waiting(&node).is_empty()), "{}", readiness(&node));
+}
+
 /// A limit that SECURITY.md names.
 #[test]
 fn a_denial_whose_file_is_removed_before_the_store_takes_it_ends_with_the_server_and_is_in_the_log() {
