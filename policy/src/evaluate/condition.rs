@@ -15,7 +15,7 @@ use super::unique::UniqueValue;
 
 /// Most conditions of one claim.
 pub const MAX_CONDITIONS: usize = 16;
-/// Most items of a list that is searched. With [`super::rules::MAX_POLICY_CONDITIONS`] it bounds what a decision costs.
+/// Most items of a list that is searched. With [`super::rules::MAX_ITEM_COMPARISONS`] it bounds what a decision costs.
 pub(super) const MAX_ITEMS: usize = 512;
 
 /// The conditions of one claim, at least one. In JSON one condition stands alone, several are a list.
@@ -67,6 +67,16 @@ impl Conditions {
     /// The conditions.
     pub fn iter(&self) -> impl Iterator<Item = &Condition> {
         self.0.iter()
+    }
+
+    /// How often an item of a list is compared at most: once for each text between two stars.
+    pub(super) fn comparisons_of_an_item(&self) -> usize {
+        let comparisons = |condition: &Condition| match condition {
+            Condition::Contains(Scalar::Text(pattern)) => 1 + pattern.stars(),
+            Condition::Contains(_) => 1,
+            Condition::Is(_) => 0,
+        };
+        self.iter().map(comparisons).sum()
     }
 
     /// Whether all are patterns for text.

@@ -22,8 +22,14 @@ impl Pattern {
             after_star = character == '*';
             !repeated
         });
-        let stars = text.bytes().filter(|byte| *byte == b'*').count();
-        Self { least: text.len() - stars, text }
+        let mut pattern = Self { least: 0, text };
+        pattern.least = pattern.text.len() - pattern.stars();
+        pattern
+    }
+
+    /// How many stars it has.
+    pub(super) fn stars(&self) -> usize {
+        self.text.bytes().filter(|byte| *byte == b'*').count()
     }
 
     /// The text.

@@ -17,6 +17,8 @@ use super::unique::unique_map;
 pub const MAX_RULES: usize = 100;
 /// Most conditions of one policy.
 pub(super) const MAX_POLICY_CONDITIONS: usize = 512;
+/// Most comparisons of an item of a list: one for each condition that wants it, and one for each star.
+pub(super) const MAX_ITEM_COMPARISONS: usize = 128;
 /// Longest text of a policy, in bytes.
 pub const MAX_POLICY_BYTES: usize = 64 * 1024;
 /// The only format version.
@@ -129,9 +131,12 @@ impl AppPolicy {
         if self.rules.len() > MAX_RULES {
             return Err(PolicyError::TooManyRules);
         }
-        let conditions = self.rules.iter().flat_map(Rule::conditions).map(|all| all.iter().count());
-        if conditions.sum::<usize>() > MAX_POLICY_CONDITIONS {
+        let conditions = || self.rules.iter().flat_map(Rule::conditions);
+        if conditions().map(|all| all.iter().count()).sum::<usize>() > MAX_POLICY_CONDITIONS {
             return Err(PolicyError::TooManyConditions);
+        }
+        if conditions().map(Conditions::comparisons_of_an_item).sum::<usize>() > MAX_ITEM_COMPARISONS {
+            return Err(PolicyError::TooManyComparisons);
         }
         for (index, rule) in self.rules.iter().enumerate() {
             let repeated = self.rules.iter().take(index).any(|other| other.name == rule.name);

@@ -224,6 +224,12 @@ pub enum PolicyError {
     /// Over 512 conditions.
     #[error("the policy has more than 512 conditions; use patterns, or split the app")]
     TooManyConditions,
+    /// Over 128 comparisons of an item of a list.
+    #[error(
+        "the policy has more than 128 conditions for items of lists, each counted once and once more for each *; name \
+         items exactly, or split the app"
+    )]
+    TooManyComparisons,
     /// A rule is wrong.
     #[error("rule {index} ({name:?}): {problem}")]
     Rule {

@@ -266,6 +266,20 @@ fn what_a_decision_costs_has_a_bound() {
     };
     assert_eq!(AppPolicy::parse(&rules(32)).unwrap().rules.len(), 32);
     assert!(matches!(AppPolicy::parse(&rules(33)), Err(PolicyError::TooManyConditions)));
+    // Each condition for an item of a list counts once, and once more for each star.
+    let for_items = |count: usize, pattern: &str| {
+        let rule = |index: usize| {
+            let claims = json!({"c": vec![json!({"contains": pattern}); 8]});
+            json!({"name": index.to_string(), "issuer": "i", "claims": claims, "actions": ["read_value"],
+                "secrets": {"names": ["A"]}})
+        };
+        json!({"format": 1, "rules": (0..count).map(rule).collect::<Vec<_>>()}).to_string()
+    };
+    for (pattern, most) in [("a", 16), ("a*", 8), ("a*b*c*d", 4)] {
+        assert_eq!(AppPolicy::parse(&for_items(most, pattern)).unwrap().rules.len(), most);
+        let refused = AppPolicy::parse(&for_items(most + 1, pattern));
+        assert!(matches!(refused, Err(PolicyError::TooManyComparisons)), "{pattern}");
+    }
     let list = |items: usize| [vec![json!("x"); items - 1], vec![json!("a")]].concat();
     assert!(reads(&json!({"contains": "a"}), &json!(list(512))));
     assert!(!reads(&json!({"contains": "a"}), &json!(list(513))));
