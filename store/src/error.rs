@@ -29,6 +29,14 @@ pub enum OpenError {
         /// The system's error.
         source: Source,
     },
+    /// Users other than its owner could remove or replace what is in the directory.
+    #[error(
+        "other users can write to {path}, and nothing was opened; take that from them: chmod go-rwx {path}"
+    )]
+    WritableByOthers {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// Another process serves this directory.
     #[error(
         "another process holds {path}, most likely a server, and nothing was changed; stop it and do this \

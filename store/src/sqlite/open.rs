@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,10 @@ impl Place {
             .mode(0o700)
             .create(directory)
             .map_err(|source| not_writable(directory, source))?;
+        let mode = std::fs::metadata(directory).map_err(|source| not_writable(directory, source))?.mode();
+        if mode & 0o022 != 0 {
+            return Err(OpenError::WritableByOthers { path: directory.into() });
+        }
         let lock = lock(&directory.join("petsem.lock"))?;
 
         let database = database_in(directory);

@@ -75,6 +75,22 @@ fn a_closed_store_releases_its_directory() {
 }
 
 #[test]
+fn a_directory_that_other_users_can_write_is_refused() {
+    for (mode, is_opened) in [(0o700, true), (0o755, true), (0o770, false), (0o777, false), (0o1777, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        match open(directory.path()) {
+            Ok(_) => assert!(is_opened, "{mode:o}"),
+            Err(OpenError::WritableByOthers { path }) => {
+                assert_eq!((path.as_path(), is_opened), (directory.path(), false), "{mode:o}");
+                assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+            }
+            Err(error) => panic!("{mode:o}: {error:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_file_in_place_of_the_directory_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("data");
