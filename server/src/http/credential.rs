@@ -12,6 +12,9 @@ use super::request::Incoming;
 use crate::http::permits::of_org;
 use crate::http::state::ServerState;
 
+/// Longest signature of a JWT: RSA with 8192 bits, in base64.
+const LONGEST_SIGNATURE: usize = 1366;
+
 /// A credential that a route accepts.
 pub(crate) trait Credential: Sized + Send + Sync + 'static {
     /// Names of the security schemes of the document, one of which is needed; none for a route without a credential.
@@ -96,7 +99,7 @@ impl Credential for Reader {
     fn holders(&self) -> Vec<String> {
         match self {
             Self::Tokens(principal) => principal.holders(),
-            Self::Jwt(_) => Vec::new(),
+            Self::Jwt(jwt) => of_jwt(jwt).into_iter().collect(),
         }
     }
 }
@@ -171,6 +174,26 @@ fn of_token(id: TokenId) -> String {
     format!("token {id}")
 }
 
+/// A JWT by its signature: its issuer and app are known later. One that is too long is none.
+fn of_jwt(jwt: &str) -> Option<String> {
+    let (_, signature) = jwt.rsplit_once('.')?;
+    (signature.len() <= LONGEST_SIGNATURE).then(|| format!("jwt {signature}"))
+}
+
 fn of_issuer(issuer: &str) -> String {
     format!("issuer {issuer}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jwt_has_a_share_of_its_own_by_its_signature() {
+        let holders = |jwt: &str| Reader::Jwt(jwt.to_owned()).holders();
+        assert_eq!(holders("header.claims.c2ln"), ["jwt c2ln"]);
+        for jwt in ["nothing".to_owned(), format!("a.b.{}", "s".repeat(LONGEST_SIGNATURE + 1))] {
+            assert_eq!(holders(&jwt).len(), 0);
+        }
+    }
 }

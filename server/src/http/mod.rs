@@ -10,6 +10,7 @@ mod credential;
 mod description;
 mod finish;
 mod limits;
+mod log_limit;
 pub(crate) mod metrics;
 mod openapi;
 pub(crate) mod permits;

@@ -2,8 +2,8 @@
 //!
 //! Parts of the permits, in eighths: boots on listeners of hosts can take any, one host two; discharges, and boots
 //! elsewhere, five; all others four. So neither strangers nor another host can keep a host from booting. One address
-//! can take three, unless it is a loopback address, which a proxy's callers share; one token or issuer can take one, and
-//! all tokens of one org two.
+//! can take three, unless it is a loopback address, which a proxy's callers share; one token, JWT or issuer can take
+//! one, and all tokens of one org two.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

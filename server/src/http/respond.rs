@@ -120,13 +120,26 @@ pub(crate) fn error_body(id: RequestId, failure: &Failure) -> ErrorBody {
     }
 }
 
-/// Counts a refusal, and writes its internal text to the log, under the request id.
+/// Counts a refusal, and writes its internal text to the log, under the request id. Only some of many have a line.
 pub(crate) fn log_refusal(state: &ServerState, id: RequestId, failure: &Failure) {
     state.metrics.refused(failure.code());
-    if let Some(internal) = failure.internal_text() {
-        tracing::warn!(request = %id, status = failure.code().as_str(), reason = internal, "request failed");
-    } else {
-        tracing::debug!(request = %id, status = failure.code().as_str(), "request refused");
+    let status = failure.code().as_str();
+    let Some(internal) = failure.internal_text() else {
+        tracing::debug!(request = %id, status, "request refused");
+        return;
+    };
+    match state.refusal_lines.line(failure.code(), state.engine.now().seconds()) {
+        None => {}
+        Some(0) => tracing::warn!(request = %id, status, reason = internal, "request failed"),
+        Some(left_out) => {
+            tracing::warn!(
+                request = %id,
+                status,
+                reason = internal,
+                left_out,
+                "request failed; others with this status have no line"
+            );
+        }
     }
 }
 

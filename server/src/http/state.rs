@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use crate::http::body_bytes::BodyBytes;
 use crate::http::body_queue::UnprovenBodyQueue;
 use crate::http::counters::Metrics;
+use crate::http::log_limit::LogLimit;
 use crate::http::permits::Permits;
 use crate::settings::Limits;
 
@@ -16,6 +17,8 @@ pub(crate) struct ServerState {
     pub(crate) engine: Arc<Engine>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    /// The lines of the log that refusals cause.
+    pub(crate) refusal_lines: LogLimit,
     /// One permit for each request in progress.
     pub(crate) permits: Arc<Permits>,
     /// Places for bodies with a JWT that no rule has accepted yet: a part of the permits, so that stalled bodies never
@@ -38,6 +41,7 @@ impl ServerState {
             engine: Arc::new(engine),
             limits,
             metrics: Metrics::default(),
+            refusal_lines: LogLimit::default(),
             permits: Permits::new(limits.requests),
             jwt_bodies: UnprovenBodyQueue::new(limits.requests / 4),
             batch_bodies: UnprovenBodyQueue::new(limits.requests / 8),
