@@ -52,7 +52,8 @@ fn a_policy_that_takes_away_says_what_and_from_whom() {
         let file = dev.directory.path().join("policy.json");
         std::fs::write(&file, json!({"format": 1, "rules": rules}).to_string()).unwrap();
         let mut command = petsem(["policy", "set", "policy.json", "--app", "shop"]);
-        command.env("PETSEM_CONTEXT", dev.directory.path().join("context.toml"));
+        command.arg("--endpoint").arg(format!("http://{}", dev.server.address()));
+        command.arg("--token-file").arg(dev.layout().owner_token());
         command.current_dir(dev.directory.path());
         let ended = run(command);
         assert!(ended.status.success(), "{}", ended.printed);

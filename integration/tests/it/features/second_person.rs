@@ -3,12 +3,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_integration::dev::{Dev, flyv1, now};
+use petsem_integration::dev::{Dev, appended, flyv1, now};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::server::{Server, petsem, run};
-use petsem_policy::{SharedKey, Ticket, UnverifiedToken};
+use petsem_policy::{SecretNames, SharedKey, Ticket, UnverifiedToken};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -197,12 +197,8 @@ fn break_glass_for_one_secret_reads_and_records_only_that_one() {
     assert_eq!(recorded(), json!({"count": 2, "names": ["A", "B"]}));
 
     // A token that its holder narrowed to one secret reads that, by its name.
-    let mut narrowed = petsem(["token", "attenuate", "only.token", "--secret", "A", "--out", "a.token"]);
-    std::fs::write(scene.dev.directory.path().join("only.token"), &asked.token).unwrap();
-    narrowed.current_dir(scene.dev.directory.path());
-    assert!(run(narrowed).status.success());
-    let token = std::fs::read_to_string(scene.dev.directory.path().join("a.token")).unwrap();
-    let both = format!("{},{}", token.trim(), both.split_once(',').unwrap().1);
+    let narrowed = appended(&asked.token, [SecretNames::new(["A".to_owned()], []).into()]);
+    let both = format!("{narrowed},{}", both.split_once(',').unwrap().1);
     let named = |names: &str| scene.dev.call("GET", &format!("{VALUES}&names={names}"), &flyv1(&both), None);
     assert_eq!(named("A").json()["secrets"][0]["value"], json!("first"));
     assert_eq!(named("A,B").outcome(), (403, "forbidden".to_owned()));

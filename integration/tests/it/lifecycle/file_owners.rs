@@ -58,9 +58,11 @@ fn as_root_nothing_is_written_into_the_directory_of_another_user() {
         "put `setpriv --reuid 12345 ",
     ];
     refused(&scene.installation.start().unwrap_err(), &said);
-    for command in [&["seal", "verify"][..], &["recover", "--operator", "kim@example.com"]] {
-        refused(&operator(&scene.installation, command, &[]), &said);
-    }
+    let out = scene.installation.path("recovered.token");
+    let recover = ["recover", "--operator", "kim@example.com"];
+    refused(&operator(&scene.installation, &recover, &[("--out", &out)]), &said);
+    assert!(!out.exists());
+    refused(&operator(&scene.installation, &["audit", "accept-loss", "--yes"], &[]), &said);
     // Reading is no mistake.
     assert_eq!(status(&scene.installation)["state"], "stopped");
     assert_eq!(scene.of_root(), [""; 0].map(PathBuf::from));
