@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use crate::approval::ApprovalState;
 use crate::id::{AppId, IssuerId, OrgId, SigningKeyId, TokenUuid};
 use crate::json::{Violation, refused};
 use crate::name::{AppName, AppRef, HostId, MachineId, OrgName, OrgRef, SecretName};
@@ -529,8 +530,13 @@ pub struct TokenInfo {
     /// When it expires.
     #[schema(value_type = Timestamp)]
     pub expires_at: String,
-    /// Whether it or an ancestor was revoked.
+    /// Whether it or an ancestor was revoked; of a break-glass token also a token of its approver.
     pub revoked: bool,
+    /// The state of the request of a break-glass token, which opens nothing unless it is approved. Absent if the
+    /// request was closed and is no longer stored, and for other tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub approval: Option<ApprovalState>,
 }
 
 /// `GET /v1/tokens`: tokens that the caller may see.

@@ -24,6 +24,7 @@ mod whoami;
 
 use clap::Subcommand;
 
+pub(crate) use policy::TakenAway;
 pub(crate) use secrets::Readers;
 pub(crate) use whoami::Identity;
 

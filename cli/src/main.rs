@@ -11,11 +11,13 @@ mod arguments;
 mod change_outcome;
 mod clock;
 mod commands;
+mod confirmation;
 mod context;
 mod dotenv;
 mod duration;
 mod failure;
 mod held_token;
+mod hints;
 mod jwt;
 mod log;
 mod messages;
@@ -65,7 +67,9 @@ fn main() -> ExitCode {
 
 /// The arguments. A variable that is set to nothing counts as not set: that is how scripts clear one.
 fn command_line() -> CommandLine {
-    let matches = without_empty_variables(CommandLine::command()).get_matches();
+    let definition = without_empty_variables(CommandLine::command());
+    let matches = definition.clone().get_matches();
+    hints::remember(definition, &matches);
     CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

@@ -6,7 +6,7 @@ use petsem_api::{escaped, is_unprintable};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::messages;
+use crate::{hints, messages};
 
 /// Rows under headings.
 pub(crate) struct Table {
@@ -133,7 +133,7 @@ fn json_line<T: Serialize>(data: &T) -> Result<(), Failure> {
 
 /// Texts name what others wrote: it must not move the cursor, or reorder what a person reads before an approval.
 fn shown(text: &str) -> String {
-    escaped(text, &['\n', '\t'])
+    escaped(&hints::completed(text), &['\n', '\t'])
 }
 
 /// The same value as JSON without characters that a terminal does not show.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::private_file::{self, Exposure, PrivateFileError, STDIN};
-use crate::prompt::{read_hidden, read_visible};
+use crate::prompt::read_hidden;
 use crate::{messages, output};
 
 /// A value from a file, or from standard input if the path is `-`: its bytes, unchanged.
@@ -75,15 +75,6 @@ pub(crate) fn token(path: &Path) -> Result<Zeroizing<String>, Failure> {
 /// A token that was copied from a header, without its scheme.
 pub(crate) fn without_scheme(text: &str) -> &str {
     text.strip_prefix("FlyV1 ").or_else(|| text.strip_prefix("Bearer ")).unwrap_or(text).trim()
-}
-
-/// Whether a person confirms by typing `expected`. Without a terminal there is no prompt, and the answer is yes.
-pub(crate) fn confirmed_by_typing(expected: &str, prompt: fn(&str) -> String) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(true);
-    }
-    let line = read_visible(|| output::prompt(&prompt(expected))).map_err(messages::prompt_failed)?;
-    Ok(line.is_some_and(|line| line.trim() == expected))
 }
 
 /// A line that a person types, without echo.

@@ -236,7 +236,7 @@ fn a_confirmation_is_what_was_typed_after_its_question_and_nothing_more() {
     let script = r#""$PETSEM" app delete shop; echo "status=$?""#;
     for (ahead, keys) in [(&b"shop\n"[..], &b"\n"[..]), (b"", b"shop\nrm x\n"), (b"", b"no\n")] {
         let mut terminal = Terminal::run(script, ahead);
-        terminal.wait_for("shop").wait_for(": ").types(keys);
+        terminal.wait_for("Type shop to continue: ").types(keys);
         let Ended { shown, body, .. } = terminal.ended();
         assert_eq!(body, None, "{shown}");
         assert!(!shown.contains("status=0"), "{shown}");

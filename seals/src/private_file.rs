@@ -92,6 +92,15 @@ fn open(path: &Path) -> Result<File, PrivateFileFault> {
 }
 
 /// Refuses a file that a user other than `us` and root owns.
+/// What to do about a file of another user. As root, petsem was started as the wrong user: its own could not read the file
+/// any more if it belonged to root.
+pub(crate) fn remedy(path: &Path, us: u32) -> String {
+    match us {
+        ROOT => "run petsem as that user, not as root".to_owned(),
+        _ => format!("`chown {us} {}` after making sure that no other user has read it", path.display()),
+    }
+}
+
 fn check_owner(owner: u32, us: u32) -> Result<(), PrivateFileFault> {
     if owner != us && owner != ROOT {
         return Err(PrivateFileFault::ForeignOwner { owner, us });
@@ -110,8 +119,8 @@ impl fmt::Display for PrivateFileError {
             PrivateFileFault::NotAFile => write!(f, "{path} is not a regular file; give the path of one"),
             PrivateFileFault::ForeignOwner { owner, us } => write!(
                 f,
-                "{path} belongs to user {owner}, petsem runs as user {us}; `chown {us} {path}` after \
-                 making sure that no other user has read it"
+                "{path} belongs to user {owner}, petsem runs as user {us}; {}",
+                remedy(&self.path, *us)
             ),
             PrivateFileFault::OpenToOthers { mode } => write!(
                 f,
@@ -152,6 +161,11 @@ mod tests {
             text(check_owner(1001, 1000)),
             Err("/etc/petsem/pin belongs to user 1001, petsem runs as user 1000; `chown 1000 \
                  /etc/petsem/pin` after making sure that no other user has read it"
+                .to_owned())
+        );
+        assert_eq!(
+            text(check_owner(1001, 0)),
+            Err("/etc/petsem/pin belongs to user 1001, petsem runs as user 0; run petsem as that user, not as root"
                 .to_owned())
         );
         assert_eq!(text(check_owner(0, 1000)), Ok(()));

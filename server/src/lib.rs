@@ -60,6 +60,7 @@
 
 mod api;
 mod dev;
+mod disks;
 mod error;
 mod fetch;
 mod http;
@@ -72,9 +73,10 @@ mod runtime;
 mod settings;
 
 pub use dev::development::{Development, serve_development, sign_development_jwt};
+pub use disks::DiskSpace;
 pub use error::{ServeError, SettingsError, StartError};
 pub use listener::serve::{Bound, serve};
-pub use operator::accept_loss::accept_loss;
+pub use operator::accept_loss::{accept_loss, audit_loss};
 pub use operator::approve::approve_with_seal;
 pub use operator::compromised::{Compromised, remove_compromised};
 pub use operator::deny::{Denied, deny};
@@ -84,7 +86,8 @@ pub use operator::recover::{mint_owner, recover};
 pub use operator::register::{add_discharger, add_issuer};
 pub use operator::root_key::rotate_root;
 pub use operator::seals::{
-    AddSeal, PeopleSeals, TriedSeal, add_seal, list_seals, people_seals, remove_seal, unseal, verify_seals,
+    AddSeal, PeopleSeals, TriedSeal, add_seal, last_automatic_seal, list_seals, people_seals, remove_seal,
+    unseal, verify_seals,
 };
 pub use operator::shares::{AttemptStatus, GivenShare, OPEN_FOR, ShareAttempt, give_share, share_attempts};
 pub use operator::socket::ServerStatus;

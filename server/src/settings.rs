@@ -38,6 +38,8 @@ pub struct Settings {
     pub node_name: String,
     /// The audit log.
     pub audit: AuditSettings,
+    /// Free space of a disk below which the operator is warned, in bytes.
+    pub disk_warning_bytes: u64,
     /// Limits.
     pub limits: Limits,
     /// The most keys that a rotation re-wraps in one second.
@@ -201,6 +203,8 @@ struct File {
     #[serde(default)]
     audit: AuditFile,
     #[serde(default)]
+    disk: DiskFile,
+    #[serde(default)]
     limits: Limits,
     #[serde(default)]
     rotation: RotationFile,
@@ -238,6 +242,22 @@ impl Default for AuditFile {
         Self { directory: None, segment_mib: 64, reserve_mib: 256 }
     }
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DiskFile {
+    warn_below_mib: u64,
+}
+
+impl Default for DiskFile {
+    fn default() -> Self {
+        Self { warn_below_mib: DISK_WARNING / MIB }
+    }
+}
+
+/// The default of `disk.warn_below_mib`, in bytes: a hundred of the largest changes (a bundle and its values, once in the
+/// write-ahead log and once in the database), or four files of the audit log.
+pub(crate) const DISK_WARNING: u64 = 256 * MIB;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -328,6 +348,7 @@ impl File {
         let data_directory = base.join(&self.data_directory);
         let node_name = self.node.check()?;
         let audit = self.audit.check(base, &data_directory)?;
+        let disk_warning_bytes = self.disk.check()?;
         let limits = self.limits.checked()?;
         let rewraps_per_second = self.rotation.check()?;
         let (discharger_location, approval_page) = self.discharger.check(&location)?;
@@ -350,6 +371,7 @@ impl File {
             seals,
             node_name,
             audit,
+            disk_warning_bytes,
             limits,
             rewraps_per_second,
             approval_page,
@@ -432,6 +454,15 @@ impl AuditFile {
             segment_bytes: self.segment_mib * MIB,
             reserve_bytes: self.reserve_mib * MIB,
         })
+    }
+}
+
+impl DiskFile {
+    fn check(self) -> Result<u64, SettingsError> {
+        if self.warn_below_mib > 1 << 30 {
+            return Err(messages::invalid_disk_warning(self.warn_below_mib));
+        }
+        Ok(self.warn_below_mib * MIB)
     }
 }
 

@@ -7,11 +7,12 @@ use petsem_api::{
 
 use crate::arguments::{ServerArguments, secret_names};
 use crate::change_outcome::ChangeOutcome;
+use crate::confirmation::Confirmation;
 use crate::duration::Seconds;
 use crate::failure::Failure;
+use crate::messages;
 use crate::output::{self, Table};
 use crate::remote::Remote;
-use crate::{messages, value_source};
 
 #[derive(Subcommand)]
 pub(crate) enum App {
@@ -23,7 +24,7 @@ pub(crate) enum App {
     Show(Show),
     /// Change settings of an app
     Set(Set),
-    /// Delete an app and destroy its keys, irreversibly; on a terminal its name must be typed again
+    /// Delete an app and destroy its keys, irreversibly; its name must be typed again, or --yes given
     Delete(Delete),
 }
 
@@ -110,9 +111,8 @@ pub(crate) struct Delete {
     /// The app, by name or id
     app: AppRef,
 
-    /// Do not ask for confirmation
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     #[command(flatten)]
     common: ServerArguments,
@@ -222,12 +222,7 @@ impl Set {
 impl Delete {
     fn run(self) -> Result<(), Failure> {
         let remote = self.common.remote()?;
-        // A script states its intent by running; on a terminal one wrong word would be final.
-        if !self.yes
-            && !value_source::confirmed_by_typing(&self.app.to_string(), messages::confirm_app_deletion)?
-        {
-            return Err(messages::app_not_deleted());
-        }
+        self.confirmation.require(&messages::app_deletion(&self.app), &self.app.to_string())?;
         let answer: DeletedApp = remote.delete(&format!("/v1/apps/{}", self.app))?;
         output::confirm(self.common.json, &answer, &messages::app_deleted(&self.app, &answer))
     }

@@ -12,7 +12,7 @@ use petsem_client::{
 use petsem_policy::{PetsemCaveat, UnverifiedToken};
 use serde::Serialize;
 
-use super::run::become_command;
+use super::run::{become_command, note_needless};
 use crate::arguments::AllowedNames;
 use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
@@ -88,7 +88,9 @@ impl Boot {
         let booting = flow.boot(&app, &self.machine, self.min_version, Some(&proof));
         let booted = remote::wait_for(booting)??;
         let bundle = booted.bundle();
-        let exec = Exec::new(self.command).keep(Exec::USUAL).allow(allowed).map(mapped);
+        let exec = Exec::new(self.command).keep(Exec::USUAL).map(mapped);
+        note_needless(&allowed, &exec, &bundle);
+        let exec = exec.allow(allowed);
         let left_out = exec.left_out(&bundle);
         messages::left_out(&left_out).iter().for_each(|note| output::notice(note));
         if self.show {

@@ -1,11 +1,15 @@
 //! `petsem policy`.
 
+mod taken_away;
 mod test;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use petsem_api::{PolicyDocument, PutPolicy, UniqueJson};
+use petsem_api::{AppRef, PolicyDocument, PutPolicy, UniqueJson};
+use petsem_policy::evaluate::{AppPolicy, RuleAction};
+
+pub(crate) use taken_away::TakenAway;
 
 use crate::arguments::AppArguments;
 use crate::change_outcome::ChangeOutcome;
@@ -15,6 +19,8 @@ use crate::{messages, output, value_source};
 #[derive(Subcommand)]
 pub(crate) enum Policy {
     /// Replace an app's policy
+    ///
+    /// The old one is not stored: each rule that allowed more is shown.
     Set(Set),
     /// Show an app's policy
     Show(Show),
@@ -57,11 +63,32 @@ impl Set {
         let UniqueJson(policy) =
             serde_json::from_slice(&bytes).map_err(|error| messages::not_json(&self.file, &error))?;
         let (remote, app) = self.common.open()?;
+        let path = format!("/v1/apps/{app}/policy");
+        let old: PolicyDocument = remote.get(&path)?;
+        let new = policy.to_string();
         let request = PutPolicy { policy, expected_version: self.if_version };
-        let answer: ChangeOutcome<PolicyDocument> =
-            remote.put(&format!("/v1/apps/{app}/policy"), &request)?;
-        answer.confirm(self.common.json(), |set| messages::policy_set(&app, set.version))
+        let answer: ChangeOutcome<PolicyDocument> = remote.put(&path, &request)?;
+        answer.confirm(self.common.json(), |set| messages::policy_set(&app, set.version))?;
+        let when = match answer {
+            ChangeOutcome::AwaitsApproval(_) => messages::ONCE_APPROVED,
+            ChangeOutcome::Done(_) => "",
+        };
+        for note in taken_away(&app, &old.policy.to_string(), &new) {
+            output::notice(&format!("{when}{note}"));
+        }
+        Ok(())
     }
+}
+
+/// A policy of a newer server may have what this command does not know: then it says nothing.
+fn taken_away(app: &AppRef, old: &str, new: &str) -> Vec<String> {
+    let (Ok(old), Ok(new)) = (AppPolicy::parse(old), AppPolicy::parse(new)) else { return Vec::new() };
+    let rules = taken_away::taken_away(&old, &new);
+    let mut notes: Vec<_> = rules.iter().map(messages::rule_taken_away).collect();
+    let ends = |action| taken_away::allows(&old, action) && !taken_away::allows(&new, action);
+    notes.extend(ends(RuleAction::Boot).then(|| messages::no_rule_boots(app)));
+    notes.extend(ends(RuleAction::ReadValue).then(|| messages::no_rule_reads(app)));
+    notes
 }
 
 impl Show {

@@ -58,8 +58,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self, umask: InheritedUmask) -> Result<(), Failure> {
         let only: Vec<SecretName> = secret_names(&self.only)?;
-        let (mut allowed, mapped) = (self.allowed.names()?, self.allowed.mapped()?);
-        allowed.extend(only.iter().cloned());
+        let (allowed, mapped) = (self.allowed.names()?, self.allowed.mapped()?);
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let endpoint: Endpoint = resolved.endpoint.parse()?;
@@ -71,15 +70,29 @@ impl Run {
             None => jwt::for_workload(self.jwt_file.as_deref(), &resolved)?,
         };
         let client = Client::builder(vec![endpoint]).build();
-        let only = (!only.is_empty()).then_some(only.as_slice());
-        let list = remote::wait_for(client.workload_read(&app, &credentials, only))??;
+        let named = (!only.is_empty()).then_some(only.as_slice());
+        let list = remote::wait_for(client.workload_read(&app, &credentials, named))??;
         let bundle = Bundle::from_workload(&app, &list);
         drop((list, credentials, client));
-        let exec = Exec::new(self.command).allow(allowed).map(mapped);
+        let exec = Exec::new(self.command).map(mapped);
         let exec = if self.pristine { exec.keep(Exec::USUAL) } else { exec.keep(inherited()) };
+        note_needless(&allowed, &exec, &bundle);
+        let exec = exec.allow(allowed.into_iter().chain(only));
         exec.check(&bundle).map_err(messages::does_not_fit)?;
         messages::left_out(&exec.left_out(&bundle)).iter().for_each(|note| output::notice(note));
         become_command(exec, bundle, umask)
+    }
+}
+
+/// Notes each name of `--allow` that changes nothing: it may be mistyped. `exec` allows none of them yet.
+pub(super) fn note_needless(allowed: &[SecretName], exec: &Exec, bundle: &Bundle) {
+    let left_out = exec.left_out(bundle);
+    for name in allowed {
+        if !bundle.names().any(|secret| secret == name) {
+            output::notice(&messages::allowed_without_secret(name));
+        } else if name.reserved().is_none() && !left_out.iter().any(|left_out| left_out.name == *name) {
+            output::notice(&messages::allowed_needlessly(name));
+        }
     }
 }
 

@@ -52,7 +52,8 @@ fn audited_as(code: ErrorCode, id: RequestId) -> Option<String> {
     );
     says_more.then(|| {
         format!(
-            "on the server's node, `petsem operator audit show DIRECTORY --request {id}` shows its audit line"
+            "on the server's node, `petsem operator audit show --config FILE --request {id}` shows its audit line; with \
+             `petsem dev`, give petsem-dev/audit in place of --config FILE"
         )
     })
 }
@@ -116,6 +117,18 @@ impl From<NarrowError> for Failure {
 /// A bundle that the command's environment cannot carry.
 pub(crate) fn does_not_fit(rejection: Rejection) -> Failure {
     Failure::bare(Exit::Refused, rejection.to_string())
+}
+
+/// A name of `--allow` that none of the secrets has.
+pub(crate) fn allowed_without_secret(name: &SecretName) -> String {
+    format!("--allow {name} changes nothing: none of the secrets that were read has this name")
+}
+
+/// A name of `--allow` that needs no consent.
+pub(crate) fn allowed_needlessly(name: &SecretName) -> String {
+    format!(
+        "--allow {name} changes nothing: programs do not obey this name, and the environment has no such variable"
+    )
 }
 
 /// What an environment lacks, and what to type: a note for each secret.
@@ -265,28 +278,12 @@ pub(crate) fn settings_changed(app: &App) -> String {
     )
 }
 
-pub(crate) fn confirm_key_deletion(label: &str) -> String {
-    format!("What {label} encrypted can then never be decrypted. Type {label} to continue: ")
+pub(crate) fn key_deletion(label: &SecretKeyName) -> String {
+    format!("what {label} encrypted can then never be decrypted")
 }
 
-pub(crate) fn key_not_deleted() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "the confirmation does not match; nothing was deleted",
-        "type the label exactly as in the command, or give --yes",
-    )
-}
-
-pub(crate) fn confirm_app_deletion(app: &str) -> String {
-    format!("This destroys all secrets and keys of {app}. Type {app} to continue: ")
-}
-
-pub(crate) fn app_not_deleted() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "the confirmation does not match; nothing was deleted",
-        "type the app exactly as in the command, or give --yes",
-    )
+pub(crate) fn app_deletion(app: &AppRef) -> String {
+    format!("this destroys all secrets and keys of {app}")
 }
 
 pub(crate) fn app_deleted(app: &AppRef, answer: &DeletedApp) -> String {

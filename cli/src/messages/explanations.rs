@@ -1,8 +1,9 @@
 //! Why a token or a policy denies a request.
 
-use petsem_api::{ExplainedRefusal, Explanation, escaped};
-use petsem_policy::evaluate::RuleReason;
+use petsem_api::{AppRef, ExplainedRefusal, Explanation, escaped};
+use petsem_policy::evaluate::{RuleAction, RuleReason};
 
+use crate::commands::TakenAway;
 use crate::failure::{Exit, Failure};
 use crate::report::PolicyTest;
 
@@ -51,6 +52,39 @@ pub(crate) fn discharge_missing(location: &str) -> ExplainedRefusal {
 
 pub(crate) fn discharge_caveat(kind: u64) -> String {
     format!("a caveat of a discharge (type {kind})")
+}
+
+/// Before what a change takes away that waits for a second person.
+pub(crate) const ONCE_APPROVED: &str = "once it is approved, ";
+
+/// A rule of the policy before, with what it allowed: nothing stores it.
+pub(crate) fn rule_taken_away(lost: &TakenAway<'_>) -> String {
+    let TakenAway { rule, actions } = lost;
+    let who = match &rule.discharger {
+        Some(location) => format!("what {location} vouches for"),
+        None => format!("JWTs of {}", rule.issuer),
+    };
+    let may = match actions.as_slice() {
+        [RuleAction::Boot] => "boot",
+        [RuleAction::ReadValue] => "read all that they could",
+        _ => "boot, nor read all that they could",
+    };
+    let was = serde_json::to_string(rule).unwrap_or_default();
+    format!(
+        "{who} that the rule {} accepted can no longer {may}, unless another rule lets them; it was {}",
+        rule.name,
+        escaped(&was, &[])
+    )
+}
+
+pub(crate) fn no_rule_boots(app: &AppRef) -> String {
+    format!(
+        "this policy has no rule that boots: no Machine of {app} boots any more, also not by a renewal that a host has"
+    )
+}
+
+pub(crate) fn no_rule_reads(app: &AppRef) -> String {
+    format!("this policy has no rule that reads: no workload reads a secret of {app} any more")
 }
 
 /// What a server checks before it asks the policy.

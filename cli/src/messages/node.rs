@@ -150,7 +150,7 @@ pub(crate) fn audit_log_unreadable(directory: &Path, error: &std::io::Error) -> 
     Failure::new(
         Exit::Usage,
         format!("the audit log in {} cannot be read: {error}", directory.display()),
-        "name audit.directory of the configuration, or petsem-dev/audit, as a user who can read it",
+        "give --config FILE, or audit.directory of the configuration, or petsem-dev/audit, as a user who can read it",
     )
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn no_audit_log(directory: &Path) -> Failure {
     Failure::new(
         Exit::Usage,
         format!("{} has no audit log: no file in it is named audit-….log", directory.display()),
-        "name audit.directory of the configuration; by default that is `audit` in the data directory",
+        "give --config FILE, or audit.directory of the configuration; by default that is `audit` in the data directory",
     )
 }
 
@@ -175,6 +175,13 @@ pub(crate) fn requests(count: u64) -> String {
     counted(count, "request", "requests")
 }
 
+pub(crate) fn accepting_loss(lost: &str) -> String {
+    format!(
+        "{lost}\naccepting the loss begins a new chain without these lines: what they record is known only from copies, \
+         and an older database is no longer noticed"
+    )
+}
+
 pub(crate) fn loss_accepted(accepted: &str) -> String {
     format!(
         "{accepted}\nthe database could not be compared with the lost log: compare its apps with a shipped copy, and find \
@@ -183,7 +190,7 @@ pub(crate) fn loss_accepted(accepted: &str) -> String {
 }
 
 pub(crate) fn node_added(node: &str) -> String {
-    format!("this node is now {node}\nnext: petsem server --config FILE")
+    format!("this node is now {node}\nnext: `petsem server --config FILE`")
 }
 
 pub(crate) fn audit_verified(report: &AuditReport) -> String {

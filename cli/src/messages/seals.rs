@@ -138,13 +138,8 @@ pub(crate) fn no_place_for_shares() -> Failure {
     )
 }
 
-pub(crate) fn sealing_needs_yes() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "sealing stops all requests and boots until the server is unsealed on its node",
-        "give --yes to confirm",
-    )
-}
+pub(crate) const SEALING: &str =
+    "sealing stops all requests and boots until the server is unsealed on its node";
 
 pub(crate) fn sealing_unconfirmed() -> Failure {
     Failure::new(
@@ -208,14 +203,17 @@ pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
     )
 }
 
-pub(crate) fn compromised_needs_yes() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "removing a compromised seal replaces every key that it could open, because others may know them: all tokens \
-         end, those of operators, orgs and hosts, and all renewals of boots; keys of outside dischargers are deleted; \
-         the audit log goes on in a new chain; nothing was changed",
-        "afterwards make new tokens with `petsem operator recover` and `petsem operator owner`, and enroll the hosts \
-         again; give --yes to confirm",
+pub(crate) const REMOVING_COMPROMISED: &str = "removing a compromised seal replaces every key that it could open, because others may know them: all tokens end, \
+     those of operators, orgs and hosts, and all renewals of boots; keys of outside dischargers are deleted; the audit \
+     log goes on in a new chain\nafterwards make new tokens with `petsem operator recover` and `petsem operator owner`, \
+     and enroll the hosts again";
+
+/// The removal of the only seal that opens by itself.
+pub(crate) fn starts_sealed_without(seal: &SealInfo) -> String {
+    format!(
+        "{} is the only seal that opens the store by itself: without it, every start waits sealed, and boots nothing, \
+         until a person runs `petsem operator unseal`",
+        seal.description
     )
 }
 

@@ -1,7 +1,7 @@
 //! `petsem operator status`, for a person who was woken up: the state, what is wrong and what to type, then the rest.
 
 use petsem_api::RotationList;
-use petsem_server::{NodeStatus, SealInfo, ServerStatus, StoreStatus};
+use petsem_server::{DiskSpace, NodeStatus, SealInfo, ServerStatus, StoreStatus};
 
 use super::phrasing::{counted, split_hint};
 use super::seals::NEVER;
@@ -23,6 +23,7 @@ pub(crate) fn node_status(status: &NodeStatus) -> String {
     }
     status.would_open.iter().for_each(|seal| table.row("would open", seal));
     table.row("audit log", &audit_log(status));
+    table.row("disks", &disks(status));
     if let Some(age) = status.server.as_ref().and_then(|server| server.feed_age_seconds) {
         table.row("feed", &format!("read {age} s ago"));
     }
@@ -55,6 +56,15 @@ fn audit_log(status: &NodeStatus) -> String {
         ),
         _ => directory.to_string(),
     }
+}
+
+fn disks(status: &NodeStatus) -> String {
+    let line = |disk: &DiskSpace| {
+        let short = if disk.is_short { ": SHORT" } else { "" };
+        format!("{} has {} MiB free{short}", disk.directory.display(), disk.free_bytes / (1024 * 1024))
+    };
+    let lines: Vec<_> = status.disks.iter().map(line).collect();
+    if lines.is_empty() { "unknown: the directories cannot be examined".to_owned() } else { lines.join("\n") }
 }
 
 fn denials(status: &NodeStatus) -> String {
@@ -201,6 +211,20 @@ mod tests {
             store: store(&two_seals()),
             would_open: None,
             audit_directory: "/var/lib/petsem/audit".into(),
+            disks: vec![
+                DiskSpace {
+                    holds: "data",
+                    directory: "/var/lib/petsem".into(),
+                    free_bytes: 5 << 30,
+                    is_short: false,
+                },
+                DiskSpace {
+                    holds: "audit",
+                    directory: "/var/lib/petsem/audit".into(),
+                    free_bytes: 3 << 20,
+                    is_short: true,
+                },
+            ],
             problems: Vec::new(),
         }
     }
@@ -220,6 +244,8 @@ problems    none
 version     0.1.0
 opened by   key file seal.key (key-file)
 audit log   /var/lib/petsem/audit: 1 line since it was opened, 256 MiB in reserve
+disks       /var/lib/petsem has 5120 MiB free
+            /var/lib/petsem/audit has 3 MiB free: SHORT
 feed        read 0 s ago
 denials     none waiting
 rotation    none in progress
@@ -250,6 +276,8 @@ problem     the server is sealed
 why sealed  it can be opened with 2 of 3 shares
 version     0.1.0
 audit log   /var/lib/petsem/audit
+disks       /var/lib/petsem has 5120 MiB free
+            /var/lib/petsem/audit has 3 MiB free: SHORT
 denials     1 denial waits until the server is open"
         );
         assert_eq!(end(&status), Some((2, "the server of this node is sealed".to_owned())));
@@ -272,6 +300,8 @@ problem 2   the store
             is odd
             => look at it
 audit log   /var/lib/petsem/audit
+disks       /var/lib/petsem has 5120 MiB free
+            /var/lib/petsem/audit has 3 MiB free: SHORT
 denials     none waiting"
         );
         assert_eq!(end(&status), Some((2, "no server runs on this node".to_owned())));

@@ -15,6 +15,8 @@ use crate::report::TokenDescription;
 pub(crate) const REVOKED: &str = "revoked";
 pub(crate) const VALID: &str = "valid";
 pub(crate) const EXPIRED: &str = "expired";
+pub(crate) const WAITS: &str = "waits for approval";
+pub(crate) const DENIED: &str = "denied";
 pub(crate) const MORE_TOKENS: &str =
     "there are more tokens than these; with a token of an org the list has all tokens of that org";
 
@@ -147,7 +149,13 @@ pub(crate) fn token_written(path: &Path, described: &str) -> String {
 }
 
 pub(crate) fn revoked(what: &RevokeRequest, answer: &Revoked) -> String {
-    format!("{} revoked (control change {})", subject_and_verb(what), answer.number)
+    let for_ever = match what {
+        RevokeRequest::Host { .. } => {
+            "\nno command lifts this: a machine that is to boot again is enrolled under another host id"
+        }
+        _ => "",
+    };
+    format!("{} revoked (control change {}){for_ever}", subject_and_verb(what), answer.number)
 }
 
 pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {

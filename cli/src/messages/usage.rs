@@ -27,6 +27,27 @@ pub(crate) const DURATION_RULE: &str =
     "give a whole number and a unit, s, m, h or d, such as 90s, 15m, 24h or 30d";
 pub(crate) const TIME_RULE: &str = "give date, time and offset, such as 2026-01-31T12:00:00Z";
 
+/// The question; a person types the word after it.
+pub(crate) fn confirmation_prompt(consequence: &str, word: &str) -> String {
+    format!("{consequence}\nType {word} to continue: ")
+}
+
+pub(crate) fn not_confirmed(word: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "the confirmation does not match; nothing was changed",
+        format!("type {word}, and nothing else, or give --yes"),
+    )
+}
+
+pub(crate) fn confirmation_needs_yes(consequence: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{consequence}; nothing was changed, because nobody confirmed it"),
+        "give --yes to confirm; without it the command asks, for which standard input must be a terminal",
+    )
+}
+
 pub(crate) fn value_in_argument() -> Failure {
     Failure::new(
         Exit::Usage,

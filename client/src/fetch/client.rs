@@ -264,7 +264,7 @@ impl Client {
     }
 
     /// A workload's read of its app's secrets with a JWT that the app's policy allows to read
-    /// (`GET /v1/apps/{app}/secrets?show_secrets=true`). With `names`, exactly these.
+    /// (`GET /v1/apps/{app}/secrets?show_secrets=true`). With `names`, exactly these: no other value is asked for.
     ///
     /// # Errors
     /// [`CallError`]: no secrets. A requested name without a value is [`CallError::SecretMissing`].
@@ -274,7 +274,12 @@ impl Client {
         jwt: &Credentials,
         names: Option<&[SecretName]>,
     ) -> Result<SecretList, CallError> {
-        let path = format!("/v1/apps/{app}/secrets?show_secrets=true");
+        let mut path = format!("/v1/apps/{app}/secrets?show_secrets=true");
+        if let Some(names) = names {
+            let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
+            path.push_str("&names=");
+            path.push_str(&names.join(","));
+        }
         let mut list: SecretList = self.call(Method::GET, &path, Some(jwt), None::<&()>).await?;
         let Some(names) = names else { return Ok(list) };
         list.secrets.retain(|secret| names.contains(&secret.name));

@@ -352,7 +352,7 @@ async fn a_workload_gets_the_requested_names_or_the_name_that_is_missing() {
     assert_eq!((names, list.version), (vec![b], 2));
     let missing = client.workload_read(&app(), &jwt, Some(std::slice::from_ref(&c))).await.unwrap_err();
     assert!(matches!(missing, CallError::SecretMissing { name } if name == c));
-    assert_eq!(server.seen()[0].line, "GET /v1/apps/shop/secrets?show_secrets=true");
+    assert_eq!(server.seen()[0].line, "GET /v1/apps/shop/secrets?show_secrets=true&names=B");
     assert_eq!(server.seen()[0].authorization, "Bearer head.body.signature");
 }
 

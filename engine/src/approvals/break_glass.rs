@@ -3,15 +3,18 @@
 //! Like `enroll`, it is an exception to "minting never gives more than the parent had", limited here: the new token
 //! reads values, and it opens nothing without the discharge that follows the approval.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use petsem_api::{
-    AppRef, ApprovalId, ApprovalState, BreakGlassRequest, BreakGlassToken, ErrorCode, TokenKind,
+    AppRef, ApprovalId, ApprovalState, BreakGlassRequest, BreakGlassToken, ErrorCode, SecretName, TokenKind,
+    TokenUuid,
 };
 use petsem_policy::{
     Action, ActionSet, Actions, Apps, BreakGlass, Caveat, CaveatSet, DischargeRequest as TicketRequest,
     Macaroon, Organization, PetsemCaveat, SecondPerson, Ticket,
 };
 
-use crate::approvals::request::ApprovalRequest;
+use crate::approvals::request::{ApprovalRequest, state_of};
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::author_of;
 use crate::authz::decide::{Principal, denied_by};
@@ -130,6 +133,20 @@ impl Engine {
         Ok((macaroon, row))
     }
 
+    /// The states of the requests for break-glass, by their tokens, and whether each is void.
+    pub(crate) async fn break_glass_approvals(
+        &self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<TokenUuid, (ApprovalState, bool)>, Failure> {
+        let mut states = BTreeMap::new();
+        for (_, row) in self.all_approvals().await? {
+            if let ProtectedChange::BreakGlass { token } = row.content.change {
+                states.insert(token, (state_of(&row.content, now), self.is_void(&row.content).await?));
+            }
+        }
+        Ok(states)
+    }
+
     /// Makes the discharge for an approved request.
     pub(crate) fn break_glass_discharge(
         &self,
@@ -163,18 +180,23 @@ impl Engine {
         Ok(discharge.to_text().to_string())
     }
 
-    /// The app whose values this break-glass token may read now.
+    /// The app whose values this break-glass token may read now: all, or those that the request names.
     pub(crate) async fn break_glass_app(
         &self,
         audit: &mut AuditRecord,
         principal: &Principal,
         app: &AppRef,
-        secret: Option<&petsem_api::SecretName>,
+        names: &BTreeSet<SecretName>,
         now: Timestamp,
     ) -> Result<ReadableApp<'static>, Failure> {
         self.check_feed()?;
-        let app = self.app_for(principal, audit, app, &[(Action::ReadValue, secret)]).await?;
-        let target = AccessTarget { app: Some(&app), secret, ..AccessTarget::default() };
+        let requested: Vec<_> = match names.is_empty() {
+            true => vec![(Action::ReadValue, None)],
+            false => names.iter().map(|name| (Action::ReadValue, Some(name))).collect(),
+        };
+        let app = self.app_for(principal, audit, app, &requested).await?;
+        // The one token that allows all of them is chosen.
+        let target = AccessTarget { app: Some(&app), secret: names.first(), ..AccessTarget::default() };
         let verified = principal.require(audit, &target, Action::ReadValue, now)?;
         let evidence = verified.token.break_glass_grant().map_err(|denial| denied_by(&denial))?;
         let control = self.control();

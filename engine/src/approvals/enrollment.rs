@@ -43,6 +43,7 @@ impl Engine {
             .map(|host| (Action::Enroll, AccessTarget { host: Some(host), ..AccessTarget::default() }))
             .collect();
         let requester = principal.select_token(audit, &targets, now).map_err(|refused| denied(&refused))?;
+        self.check_hosts(&hosts).await?;
         let request = ApprovalRequest {
             summary: messages::enrollment_of(&hosts),
             change: ProtectedChange::Enrollment { hosts },
@@ -52,6 +53,17 @@ impl Engine {
             ends_at: registration_ends(now),
         };
         self.request_registration(audit, &requester.token, request, now, None).await
+    }
+
+    /// Refuses hosts that were revoked: their tokens would boot nothing.
+    pub(crate) async fn check_hosts(&self, hosts: &[HostId]) -> Result<(), Failure> {
+        let control = self.control();
+        for host in hosts {
+            if control.is_host_revoked(host).await? {
+                return Err(messages::host_revoked(host));
+            }
+        }
+        Ok(())
     }
 
     /// The request, made with this token, that allows it to mint the token of a host now. The holder's name is no

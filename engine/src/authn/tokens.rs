@@ -9,7 +9,7 @@ use petsem_policy::{
 
 use crate::authn::token_id::token_uuid;
 use crate::clock::Timestamp;
-use crate::control::state::{Control, NoKey};
+use crate::control::state::{Control, JwtRevocation, NoKey};
 use crate::error::Failure;
 use crate::messages;
 
@@ -121,10 +121,12 @@ pub(crate) async fn check_jwt(
     jti: Option<&str>,
     issued_at: i64,
 ) -> Result<(), Failure> {
-    if control.is_jwt_revoked(issuer, sub, jti, issued_at).await? {
-        return Err(messages::jwt_revoked());
+    // Only who holds a verified JWT gets here, so it may know until when the JWTs of its subject are refused.
+    match control.jwt_revocation(issuer, sub, jti, issued_at).await? {
+        None => Ok(()),
+        Some(JwtRevocation::Alone) => Err(messages::jwt_revoked()),
+        Some(JwtRevocation::WithAllBefore(before)) => Err(messages::jwts_revoked_before(before)),
     }
-    Ok(())
 }
 
 fn unverifiable(error: &VerifyError) -> Failure {

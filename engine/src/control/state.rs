@@ -52,6 +52,15 @@ pub(crate) struct SigningEntry {
     pub(crate) key: MacaroonKey,
 }
 
+/// How a JWT was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JwtRevocation {
+    /// By its `jti`.
+    Alone,
+    /// With all JWTs of its subject or issuer that were issued before this time, in unix seconds.
+    WithAllBefore(i64),
+}
+
 /// Why there is no key to verify a token.
 #[derive(Debug)]
 pub(crate) enum NoKey {
@@ -220,6 +229,11 @@ impl Control {
         Ok(self.is_denied(&key) || self.typed::<SigningKeyEntry>(&key).await?.is_revoked)
     }
 
+    /// Whether a host was revoked, which is for ever.
+    pub(crate) async fn is_host_revoked(&self, host: &HostId) -> Result<bool, Failure> {
+        self.is_present(&EntryKey::host(host)).await
+    }
+
     /// Whether a host, or a Machine of an app, was revoked.
     pub(crate) async fn is_boot_revoked(
         &self,
@@ -227,30 +241,25 @@ impl Control {
         app: AppId,
         machine: &MachineId,
     ) -> Result<bool, Failure> {
-        Ok(self.is_present(&EntryKey::host(host)).await?
-            || self.is_present(&EntryKey::machine(app, machine)).await?)
+        Ok(self.is_host_revoked(host).await? || self.is_present(&EntryKey::machine(app, machine)).await?)
     }
 
-    /// Whether a JWT was revoked: by its `jti`, or with all JWTs of its subject or issuer that were issued before a
-    /// time. `issued_at` in unix seconds.
-    pub(crate) async fn is_jwt_revoked(
+    /// How a JWT was revoked, if it was. `issued_at` in unix seconds.
+    pub(crate) async fn jwt_revocation(
         &self,
         issuer: &str,
         sub: Option<&str>,
         jti: Option<&str>,
         issued_at: i64,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<JwtRevocation>, Failure> {
         if let Some(jti) = jti
             && self.is_present(&EntryKey::jwt(issuer, jti)).await?
         {
-            return Ok(true);
+            return Ok(Some(JwtRevocation::Alone));
         }
-        for key in [EntryKey::jwt_subject(issuer, sub.unwrap_or_default()), EntryKey::jwt_issuer(issuer)] {
-            if self.is_revoked_at(&key, issued_at).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let subject = self.revoked_before(&EntryKey::jwt_subject(issuer, sub.unwrap_or_default())).await?;
+        let before = subject.max(self.revoked_before(&EntryKey::jwt_issuer(issuer)).await?);
+        Ok((issued_at < before).then_some(JwtRevocation::WithAllBefore(before)))
     }
 
     /// Whether what an outside discharger proved for a subject at this time was revoked. Unix seconds.
@@ -260,14 +269,14 @@ impl Control {
         sub: &str,
         proved_at: i64,
     ) -> Result<bool, Failure> {
-        self.is_revoked_at(&EntryKey::discharger_subject(discharger, sub), proved_at).await
+        Ok(proved_at < self.revoked_before(&EntryKey::discharger_subject(discharger, sub)).await?)
     }
 
-    /// Whether what was issued at this time is before the time of a revocation.
-    async fn is_revoked_at(&self, key: &EntryKey, issued_at: i64) -> Result<bool, Failure> {
+    /// The time of a revocation: what was issued before it is revoked.
+    async fn revoked_before(&self, key: &EntryKey) -> Result<i64, Failure> {
         let denied: RevokedJwts = typed(key, self.denied.get(key).cloned().flatten())?;
         let stored: RevokedJwts = self.typed(key).await?;
-        Ok(issued_at < denied.before.max(stored.before))
+        Ok(denied.before.max(stored.before))
     }
 
     /// The signing key with this KID.

@@ -97,6 +97,26 @@ impl OpenList {
         Ok((removed, self.planned(change, Some(ids))))
     }
 
+    /// The seal to remove, if these sources open it, and no other seal of the list.
+    ///
+    /// # Errors
+    /// [`UnlockError`]: it cannot be removed, or the attempt was interrupted.
+    pub async fn last_available(
+        self,
+        which: &str,
+        sources: &SealSources,
+    ) -> Result<Option<SealInfo>, UnlockError> {
+        let (id, _) = self.find(which)?;
+        let id = *id;
+        may_remove(&self.seals, &id)?;
+        let (list, available) = self.available(sources).await?;
+        let mut opened = list.seals.iter().zip(available).filter(|(_, seal)| seal.is_ok());
+        Ok(match (opened.next(), opened.next()) {
+            (Some(((last, row), _)), None) if *last == id => Some(info(last, &row.content)),
+            _ => None,
+        })
+    }
+
     /// Tries each available seal; one that opens the store is recorded as verified.
     ///
     /// # Errors

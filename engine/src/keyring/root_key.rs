@@ -96,7 +96,8 @@ pub async fn plan_new_root(
                     Unavailable::NotTried => untried(&row.content.kind),
                     Unavailable::Failed(text) => text,
                 };
-                missing.push(messages::seal_not_available(&id, &row.content.description, &why));
+                let seal = messages::seal_not_available(&id, &row.content.description, &why);
+                missing.push((id, seal));
                 continue;
             }
         };

@@ -137,7 +137,7 @@ impl Demo {
     }
 
     async fn secrets(&self, header: &str, app: &str, show_values: bool) -> Result<SecretList, Failure> {
-        let query = ReadQuery { min_version: None, show_values };
+        let query = ReadQuery { show_values, ..ReadQuery::default() };
         self.request(async |engine, audit, now| {
             let reader = engine.reader(Some(header), audit).await?;
             engine.list_secrets(audit, &reader, &app_ref(app), &query, now).await

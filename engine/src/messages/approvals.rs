@@ -150,6 +150,17 @@ pub(crate) fn wrong_number_of_hosts(most: usize) -> Failure {
     Failure::new(ErrorCode::BadRequest, format!("name 1 to {most} hosts; make several requests for more"))
 }
 
+/// A host to enroll.
+pub(crate) fn host_revoked(host: &HostId) -> Failure {
+    Failure::new(
+        ErrorCode::Conflict,
+        format!(
+            "host {host} was revoked, which is for ever: it boots nothing, with any token; nothing was changed; give the \
+             machine another id, and enroll that"
+        ),
+    )
+}
+
 pub(crate) fn enrollment_not_approved(host: &HostId) -> Failure {
     Failure::new(
         ErrorCode::Forbidden,

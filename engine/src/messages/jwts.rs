@@ -2,6 +2,7 @@
 
 use petsem_api::ErrorCode;
 
+use crate::clock::rfc3339_seconds;
 use crate::error::Failure;
 
 const WHY_NOT_FETCHED: &str = "the log and `petsem issuer list` give the reason";
@@ -14,9 +15,18 @@ pub(crate) fn issuer_not_registered() -> Failure {
 }
 
 pub(crate) fn jwt_revoked() -> Failure {
+    Failure::new(ErrorCode::Revoked, "the JWT behind this request was revoked; get a new JWT")
+}
+
+/// A revocation of all JWTs so far ends half a minute later, because clocks of issuers differ: a new JWT may be too early.
+pub(crate) fn jwts_revoked_before(before: i64) -> Failure {
     Failure::new(
         ErrorCode::Revoked,
-        "the JWT behind this request was revoked, alone, or with all earlier JWTs of its subject or issuer; get a new JWT",
+        format!(
+            "the JWT behind this request was revoked, with all JWTs of its subject or issuer that were issued before {}; \
+             get a JWT that is issued then or later",
+            rfc3339_seconds(before)
+        ),
     )
 }
 

@@ -6,7 +6,8 @@ pub(crate) const NO_CONFIGURED_SEAL: &str = "the configuration has no seal";
 pub(crate) const NO_PASSPHRASE: &str = "a seal of the kind passphrase needs a passphrase, but none was given\nprovide it with \
      --new-passphrase-file FILE, or at the prompt on a terminal";
 pub(crate) const LAST_SEAL: &str = "this is the store's last seal, and without it the store cannot be opened; nothing was changed\nadd another first: \
-     `petsem operator seal add`";
+     `petsem operator seal add passphrase` asks for one, or `petsem operator seal add shamir --threshold 2 --shares 3` makes \
+     shares for three people";
 pub(crate) const LAST_SEAL_THAT_OPENED: &str = "no other seal has ever opened the store, so this one must stay; nothing was changed\ntry the \
      others first: `petsem operator seal verify`";
 
@@ -59,11 +60,14 @@ pub(crate) fn seal_not_available(id: &str, description: &str, why: &str) -> Stri
     format!("{id} ({description}): {why}")
 }
 
-/// Each of `missing` is a seal with the reason for which it is not available.
-pub(crate) fn seals_not_available(missing: &[String]) -> String {
+/// Each of `missing` is the id of a seal, and the seal with the reason for which it is not available.
+pub(crate) fn seals_not_available(missing: &[(String, String)]) -> String {
+    let seals: Vec<&str> = missing.iter().map(|(_, seal)| seal.as_str()).collect();
+    let drop: Vec<_> = missing.iter().map(|(id, _)| format!("--drop-seal {id}")).collect();
     format!(
         "these seals are not available, and each must wrap the new root key; nothing was changed:\n{}\nprovide them, or \
-         remove them from the store: `petsem operator rotate-root --drop-seal ID`",
-        missing.join("\n")
+         remove them from the store: `petsem operator rotate-root {}`",
+        seals.join("\n"),
+        drop.join(" ")
     )
 }

@@ -5,7 +5,7 @@
 //! of the store gets [`SealedApp`]: their results never hold plaintext. A test in `layers.rs` checks that no other
 //! module names `AppKek::open`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
 use petsem_api::{
@@ -75,17 +75,17 @@ impl Engine {
     pub(crate) fn read(
         &self,
         readable: &ReadableApp<'_>,
-        only: Option<&SecretName>,
+        only: &BTreeSet<SecretName>,
     ) -> Result<ReadSecrets, Failure> {
         let plaintext = self.open_bundle(readable.app())?;
         let entries = Bundle::decode(&plaintext)?.entries;
-        readable.check_work(only.map_or(entries.len(), |_| 1))?;
+        readable.check_work(if only.is_empty() { entries.len() } else { only.len() })?;
         let mut read = ReadSecrets { secrets: Vec::new(), withheld: 0 };
         for (name, entry) in entries {
-            if only.is_some_and(|only| only.as_str() != name) {
+            let name = name_of(name)?;
+            if !only.is_empty() && !only.contains(&name) {
                 continue;
             }
-            let name = name_of(name)?;
             if readable.may_read(&name) {
                 let value = entry.value()?;
                 let warnings = warnings(readable.app(), &name, value.expose_bytes().contains(&0));

@@ -22,8 +22,10 @@ use crate::secrets::bundle::ReadSecrets;
 use crate::tenancy::found::{FoundApp, check_reached};
 
 /// The parameters of a read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ReadQuery {
+    /// Only these secrets; empty for all.
+    pub names: BTreeSet<SecretName>,
     /// The lowest acceptable app version.
     pub min_version: Option<u64>,
     /// Whether to return values.
@@ -70,13 +72,17 @@ impl Engine {
         query: &ReadQuery,
         now: Timestamp,
     ) -> Result<SecretList, Failure> {
-        let principal = match self.reading(audit, reader, app, None, query, now).await? {
-            Reading::Open { app, refusal } => return self.read_all(audit, &app, query, refusal),
+        if !query.names.is_empty() {
+            audit.set_names(&query.names);
+        }
+        let principal = match self.reading(audit, reader, app, &query.names, query, now).await? {
+            Reading::Open { app, refusal } => return self.read_many(audit, &app, query, refusal),
             Reading::List(principal) => principal,
         };
         let (app, all) = self.app_for_list(principal, audit, app, Resource::Secret, now).await?;
         check_reached(&app, query.min_version)?;
         let mut described = self.describe(&app)?;
+        described.retain(|secret| query.names.is_empty() || query.names.contains(&secret.name));
         audit.set_version(app.head.app_version);
         if !all {
             principal.check_work(described.len())?;
@@ -111,8 +117,12 @@ impl Engine {
         now: Timestamp,
     ) -> Result<AppSecret, Failure> {
         audit.set_names([name]);
-        let principal = match self.reading(audit, reader, app, Some(name), query, now).await? {
-            Reading::Open { app, refusal } => return self.read_one(audit, &app, name, query, refusal),
+        let named = BTreeSet::from([name.clone()]);
+        let principal = match self.reading(audit, reader, app, &named, query, now).await? {
+            Reading::Open { app, refusal } => {
+                let mut secrets = self.read_named(audit, &app, &named, query, refusal)?;
+                return secrets.pop().ok_or_else(|| messages::no_such_secret(name));
+            }
             Reading::List(principal) => principal,
         };
         let app = self.app_for(principal, audit, app, &[(Action::List, Some(name))]).await?;
@@ -122,13 +132,13 @@ impl Engine {
         secret.ok_or_else(|| messages::no_such_secret(name))
     }
 
-    /// What the credential makes of a read. `secret` is the requested one, if the request names one.
+    /// What the credential makes of a read. `names` are the requested secrets, if the request names some.
     async fn reading<'r>(
         &self,
         audit: &mut AuditRecord,
         reader: &'r Reader,
         app: &AppRef,
-        secret: Option<&SecretName>,
+        names: &BTreeSet<SecretName>,
         query: &ReadQuery,
         now: Timestamp,
     ) -> Result<Reading<'r>, Failure> {
@@ -140,10 +150,12 @@ impl Engine {
             Reader::Tokens(principal) => principal,
         };
         if query.show_values && principal.has_break_glass_discharge() {
-            let app = Box::new(self.break_glass_app(audit, principal, app, secret, now).await?);
+            let app = Box::new(self.break_glass_app(audit, principal, app, names, now).await?);
             return Ok(Reading::Open { app, refusal: messages::jwt_does_not_read() });
         }
         if principal.is_exchanged(query.show_values) {
+            // Each of several is decided alone.
+            let secret = names.first().filter(|_| names.len() == 1);
             let app = Box::new(self.exchanged_workload(audit, principal, app, secret, now).await?);
             return Ok(Reading::Open { app, refusal: messages::exchanged_token_does_not_read() });
         }
@@ -153,50 +165,46 @@ impl Engine {
         Ok(Reading::List(principal))
     }
 
-    /// All secrets that the read covers. `refusal` is returned if it covers none of the app's secrets.
-    fn read_all(
+    /// The requested secrets, or all that the read covers. `refusal` is returned if it does not cover one that is
+    /// requested, or none of the app's secrets.
+    fn read_many(
         &self,
         audit: &mut AuditRecord,
         readable: &ReadableApp<'_>,
         query: &ReadQuery,
         refusal: Failure,
     ) -> Result<SecretList, Failure> {
-        check_reached(readable.app(), query.min_version)?;
-        let ReadSecrets { secrets, withheld } = self.read(readable, None)?;
-        if secrets.is_empty() && withheld > 0 {
-            return Err(refusal);
-        }
+        let secrets = self.read_named(audit, readable, &query.names, query, refusal)?;
         let version = readable.app().head.app_version;
         audit.set_names(secrets.iter().map(|secret| &secret.name));
-        audit.set_version(version);
         // Only names that the read covers: it reveals no others.
         let allowed = &readable.app().head.settings.allowed_reserved_names;
         let allowed = secrets.iter().map(|secret| &secret.name).filter(|name| allowed.contains(*name));
         let allowed_reserved_names = allowed.cloned().collect();
-        let secrets = secrets.into_iter().map(|secret| shown(secret, query)).collect();
         Ok(SecretList { secrets, version, allowed_reserved_names })
     }
 
-    /// One secret, if the read covers it; otherwise `refusal`, whether or not the app has it.
-    fn read_one(
+    /// Those of the named secrets that the app has; of all, if none is named. `refusal` is returned if the read does
+    /// not cover one of them, whether or not the app has it, or none at all.
+    fn read_named(
         &self,
         audit: &mut AuditRecord,
         readable: &ReadableApp<'_>,
-        name: &SecretName,
+        names: &BTreeSet<SecretName>,
         query: &ReadQuery,
         refusal: Failure,
-    ) -> Result<AppSecret, Failure> {
-        if !readable.may_read(name) {
+    ) -> Result<Vec<AppSecret>, Failure> {
+        readable.check_work(names.len())?;
+        if !names.iter().all(|name| readable.may_read(name)) {
             return Err(refusal);
         }
         check_reached(readable.app(), query.min_version)?;
-        let secrets = self.read(readable, Some(name))?.secrets;
+        let ReadSecrets { secrets, withheld } = self.read(readable, names)?;
+        if secrets.is_empty() && withheld > 0 {
+            return Err(refusal);
+        }
         audit.set_version(readable.app().head.app_version);
-        secrets
-            .into_iter()
-            .next()
-            .map(|secret| shown(secret, query))
-            .ok_or_else(|| messages::no_such_secret(name))
+        Ok(secrets.into_iter().map(|secret| shown(secret, query)).collect())
     }
 
     /// Verifies the JWT, and finds the app if its policy lets the JWT read something.

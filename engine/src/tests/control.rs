@@ -5,6 +5,7 @@ use petsem_store::{AppPart, PartRows, RecordKind};
 use serde_json::json;
 
 use crate::clock::Timestamp;
+use crate::control::state::JwtRevocation;
 use crate::engine::Engine;
 use crate::lab::{Demo, ISSUER, app_ref};
 use crate::records::FeedRow;
@@ -124,8 +125,9 @@ async fn entries_are_dropped_when_all_that_they_refuse_has_ended() {
     assert_eq!(engine.drop_ended(days_later(engine, 62)).await.unwrap(), 2);
     let control = engine.control();
     assert!(!control.is_token_revoked(&token.id).await.unwrap());
-    assert!(!control.is_jwt_revoked(ISSUER, None, Some("one"), 0).await.unwrap());
-    assert!(control.is_jwt_revoked(ISSUER, Some("ann"), None, 0).await.unwrap());
+    assert_eq!(control.jwt_revocation(ISSUER, None, Some("one"), 0).await.unwrap(), None);
+    let revoked = control.jwt_revocation(ISSUER, Some("ann"), None, 0).await.unwrap();
+    assert_eq!(revoked, Some(JwtRevocation::WithAllBefore(before.unwrap())));
     let (app, _) = shop(&demo).await;
     let (host, other) = ("lost".parse().unwrap(), "m-1".parse().unwrap());
     assert!(control.is_boot_revoked(&host, app, &"m-2".parse().unwrap()).await.unwrap());

@@ -96,6 +96,23 @@ async fn only_another_person_lets_a_party_mint_the_tokens_of_hosts() {
 }
 
 #[tokio::test]
+async fn a_revoked_host_is_not_enrolled_again() {
+    let scene = Scene::new().await;
+    let request = scene.asked(&["h-1", "h-2"]).await;
+    assert_eq!(code(scene.approve(&request, &scene.second).await), Ok(ApprovalState::Approved));
+    assert_eq!(scene.mint(&scene.first, "h-1").await, Ok(()));
+    let host = "h-1".parse().unwrap();
+    scene.demo.revoke(&scene.first, &RevokeRequest::Host { host, unknown: false }).await.unwrap();
+    assert_eq!(scene.mint(&scene.first, "h-1").await, Err(ErrorCode::Conflict));
+    assert_eq!(scene.mint(&scene.first, "h-2").await, Ok(()));
+    let refused = scene.demo.request_enrollment(&scene.first, &["h-3", "h-1"]).await.map(|_| ());
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::Conflict);
+    let text = refused.operator_text();
+    assert!(text.contains("host h-1 was revoked, which is for ever"), "{text}");
+}
+
+#[tokio::test]
 async fn an_enrollment_ends_after_a_day_when_it_is_withdrawn_and_with_the_approvers_token() {
     let scene = Scene::new().await;
     let request = scene.asked(&["h-1"]).await;

@@ -5,6 +5,7 @@ use petsem_policy::{Action, ActionSet, Actions, TokenId, UnverifiedToken};
 use serde_json::json;
 
 use crate::authn::token_id::token_uuid;
+use crate::clock::rfc3339_seconds;
 use crate::error::Failure;
 use crate::lab::{Demo, ISSUER, app_ref, appended, code, policy};
 
@@ -102,6 +103,11 @@ async fn a_revocation_of_a_subject_refuses_earlier_jwts_and_accepts_later_ones()
     revoke(&demo, subject("developer", None)).await;
     refused(read(now + 25).await, ErrorCode::Revoked);
     booted(demo.boot("shop", "m-1", &new).await);
+    // Who asks again too early learns when.
+    let too_early = read(now).await.unwrap_err();
+    let stated =
+        (now + 31..now + 60).map(rfc3339_seconds).find(|time| too_early.operator_text().contains(time));
+    assert!(stated.is_some(), "{}", too_early.operator_text());
 }
 
 #[tokio::test]

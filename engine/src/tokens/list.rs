@@ -1,6 +1,6 @@
 //! Lists tokens: what each allows and whether it is revoked, never the token itself.
 
-use petsem_api::{OrgRef, TokenInfo, TokenList};
+use petsem_api::{OrgRef, TokenInfo, TokenKind, TokenList};
 use petsem_policy::Action;
 
 use crate::authz::decide::Principal;
@@ -37,6 +37,7 @@ impl Engine {
             Some(org) => Some(self.org_for(audit, principal, org, Action::List, now).await?.id),
         };
         let control = self.control();
+        let mut approvals = None;
         let mut tokens = Vec::new();
         let (mut bytes, mut truncated) = (0, false);
         let mut scan = self.scan::<TokenRow>(PAGE);
@@ -56,7 +57,18 @@ impl Engine {
                     break 'all;
                 }
                 bytes += 512 + row.ancestors.len() * 40 + row.caveats.iter().map(String::len).sum::<usize>();
-                let revoked = row.is_revoked(&control, &id).await?;
+                let mut revoked = row.is_revoked(&control, &id).await?;
+                let mut approval = None;
+                if row.kind == TokenKind::BreakGlass {
+                    let approvals = match &mut approvals {
+                        Some(approvals) => approvals,
+                        none => none.insert(self.break_glass_approvals(now).await?),
+                    };
+                    if let Some((state, is_void)) = approvals.get(&id) {
+                        revoked |= is_void;
+                        approval = Some(*state);
+                    }
+                }
                 tokens.push(TokenInfo {
                     id,
                     kind: row.kind,
@@ -67,6 +79,7 @@ impl Engine {
                     created_at: time_text(row.created_at),
                     expires_at: rfc3339_seconds(row.expires_at),
                     revoked,
+                    approval,
                 });
             }
         }

@@ -104,6 +104,7 @@ impl Engine {
         let target = AccessTarget { host: Some(host), ..AccessTarget::default() };
         let parent = principal.require(audit, &target, Action::Enroll, now)?;
         audit.set_detail(messages::host_token_for(&host));
+        self.check_hosts(std::slice::from_ref(host)).await?;
         let request = self.approved_enrollment(&parent.token, host, now).await?;
         let author = messages::enroller(&author_of(&parent.token), request);
         let life = life_of(wanted, DAY, LONGEST_HOST)?;

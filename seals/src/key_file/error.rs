@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use petsem_keys::SealError;
 
-use crate::private_file::{PrivateFileError, PrivateFileFault};
+use crate::private_file::{PrivateFileError, PrivateFileFault, remedy};
 
 /// Why a key file was not created or not used.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +51,8 @@ pub enum KeyFileError {
     },
     /// The owner is neither petsem's user nor root.
     #[error(
-        "the key file {path} belongs to user {owner}, petsem runs as user {us}; \
-         `chown {us} {path}` after making sure that no other user has read it"
+        "the key file {path} belongs to user {owner}, petsem runs as user {us}; {}",
+        remedy(.path, *.us)
     )]
     ForeignOwner {
         /// Its path.

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use petsem_api::{Health, Readiness};
 
+use crate::disks::DiskSpace;
 use crate::http::state::ServerState;
 use crate::http::{Anonymous, Route, metrics as prometheus, tag};
 
@@ -48,7 +49,8 @@ async fn ready(State(state): State<Arc<ServerState>>) -> Response {
     let ready = problems.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ready" } else { "not_ready" };
-    let warnings = state.engine.warnings();
+    let mut warnings = state.engine.warnings();
+    warnings.extend(state.disks.seen().iter().filter_map(DiskSpace::warning));
     (status, Json(Readiness { ready, status: word.to_owned(), problems, warnings })).into_response()
 }
 

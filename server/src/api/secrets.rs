@@ -1,15 +1,18 @@
 //! `/v1/apps/{app}/secrets`, in the shapes of the Machines API.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use petsem_api::{
     AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, ErrorCode, History, RollbackRequest, SecretList,
     SecretName, SetSecret, SetSecretResponse,
 };
 use petsem_engine::{AuditRecord, Failure, Principal, ReadQuery, Reader};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use utoipa::IntoParams;
 
-use crate::http::{BodyLimit, Call, Incoming, NoBody, Route, tag};
+use crate::http::{BodyLimit, Call, NoBody, Route, tag};
 
 /// What a change of secrets may be refused with.
 const OF_CHANGES: &[ErrorCode] = &[
@@ -31,7 +34,10 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/apps/{app}/secrets")
             .named("listSecrets", tag::SECRETS, "List secrets, or read them with `show_secrets=true`")
             .described("Reading needs a JWT that a rule of the app's policy accepts, or a token that one was exchanged for, or break-glass.")
-            .audited_by(|incoming| reading(incoming, "secret.list"))
+            .audited_by(|incoming| match incoming.query::<ListQuery>() {
+                Ok(query) => reading(query.show_secrets, "secret.list"),
+                Err(_) => "secret.list",
+            })
             .answers(StatusCode::OK, "The secrets, by name.")
             .refuses(READS)
             .by(list),
@@ -50,7 +56,10 @@ pub(super) fn routes() -> Vec<Route> {
             .param::<SecretName>("name", "The secret.")
             .named("showSecret", tag::SECRETS, "Show a secret, or read it with `show_secrets=true`")
             .described("Reading needs a JWT that a rule of the app's policy accepts, or a token that one was exchanged for, or break-glass.")
-            .audited_by(|incoming| reading(incoming, "secret.show"))
+            .audited_by(|incoming| match incoming.query::<SecretsQuery>() {
+                Ok(query) => reading(query.show_secrets, "secret.show"),
+                Err(_) => "secret.show",
+            })
             .answers(StatusCode::OK, "The secret. `value` or `value_b64` is present only if the client requested and may read it.")
             .refuses(READS)
             .by(show),
@@ -103,14 +112,44 @@ struct SecretsQuery {
     show_secrets: bool,
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    /// Only these secrets: names, with commas between. Each must be allowed; those that do not exist are left out.
+    #[serde(default, deserialize_with = "separated_by_commas")]
+    #[param(required = false, value_type = String, max_length = 65536, example = "DATABASE_URL,SMTP_PASSWORD")]
+    names: BTreeSet<SecretName>,
+    /// The lowest acceptable app version; otherwise 503 `version_not_reached`.
+    version: Option<u64>,
+    /// The same under its newer name. The higher one counts.
+    min_version: Option<u64>,
+    /// Values too. Other tokens than those that may read get 403 `read_needs_workload`.
+    #[serde(default)]
+    #[param(required = false, default = false)]
+    show_secrets: bool,
+}
+
+fn separated_by_commas<'de, D: Deserializer<'de>>(text: D) -> Result<BTreeSet<SecretName>, D::Error> {
+    let text = String::deserialize(text)?;
+    text.split(',').map(|name| name.parse().map_err(D::Error::custom)).collect()
+}
+
 impl From<&SecretsQuery> for ReadQuery {
     fn from(query: &SecretsQuery) -> Self {
-        Self { min_version: query.version.max(query.min_version), show_values: query.show_secrets }
+        let SecretsQuery { version, min_version, show_secrets } = *query;
+        Self { names: BTreeSet::new(), min_version: version.max(min_version), show_values: show_secrets }
+    }
+}
+
+impl From<&ListQuery> for ReadQuery {
+    fn from(query: &ListQuery) -> Self {
+        let ListQuery { ref names, version, min_version, show_secrets } = *query;
+        Self { names: names.clone(), min_version: version.max(min_version), show_values: show_secrets }
     }
 }
 
 async fn list(
-    call: &Call<Reader, NoBody, SecretsQuery>,
+    call: &Call<Reader, NoBody, ListQuery>,
     audit: &mut AuditRecord,
 ) -> Result<SecretList, Failure> {
     call.engine
@@ -163,9 +202,6 @@ async fn rollback(
 }
 
 /// The action of a read: whether values were requested must be visible at a glance.
-fn reading(incoming: &Incoming, otherwise: &'static str) -> &'static str {
-    match incoming.query::<SecretsQuery>() {
-        Ok(query) if query.show_secrets => "secret.read",
-        _ => otherwise,
-    }
+fn reading(values: bool, otherwise: &'static str) -> &'static str {
+    if values { "secret.read" } else { otherwise }
 }

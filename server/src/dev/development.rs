@@ -24,7 +24,8 @@ use crate::node::lifecycle::NodeState;
 use crate::node::start::{Started, start};
 use crate::operator::install::{make, open_new};
 use crate::settings::{
-    AuditSettings, Limits, ListenAddress, Listener, REFETCH_INTERVAL, REWRAPS_PER_SECOND, Settings,
+    AuditSettings, DISK_WARNING, Limits, ListenAddress, Listener, REFETCH_INTERVAL, REWRAPS_PER_SECOND,
+    Settings,
 };
 
 /// The layout of a development directory. Every file in it has mode 0600.
@@ -99,6 +100,7 @@ impl Development {
                 segment_bytes: 4 * 1024 * 1024,
                 reserve_bytes: 8 * 1024 * 1024,
             },
+            disk_warning_bytes: DISK_WARNING,
             // Few, so that no limit on open files keeps a trial from starting.
             limits: Limits { connections: 512, ..Limits::default() },
             rewraps_per_second: REWRAPS_PER_SECOND,

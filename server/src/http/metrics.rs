@@ -20,6 +20,12 @@ struct IssuerLabel {
     issuer: String,
 }
 
+/// A directory that the node writes to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DiskLabel {
+    holds: &'static str,
+}
+
 /// The media type of the page.
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4";
 
@@ -39,6 +45,12 @@ pub(crate) fn page(state: &ServerState) -> String {
     let stats = state.engine.stats();
     of_node(&mut registry, stats.ready, false);
     of_engine(&mut registry, &stats);
+    let free = Family::<DiskLabel, Gauge>::default();
+    for space in state.disks.seen() {
+        let label = DiskLabel { holds: space.holds };
+        free.get_or_create(&label).set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));
+    }
+    registry.register("disk_free_bytes", "Free space where the node writes: its data, its audit log", free);
     written(&registry)
 }
 

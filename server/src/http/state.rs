@@ -5,12 +5,13 @@ use std::sync::Arc;
 use petsem_engine::Engine;
 use tokio::sync::{Notify, watch};
 
+use crate::disks::DiskWatch;
 use crate::http::body_bytes::BodyBytes;
 use crate::http::body_queue::UnprovenBodyQueue;
 use crate::http::counters::Metrics;
 use crate::http::log_limit::LogLimit;
 use crate::http::permits::Permits;
-use crate::settings::Limits;
+use crate::settings::{Limits, Settings};
 
 /// The state of an unsealed server.
 pub(crate) struct ServerState {
@@ -19,6 +20,8 @@ pub(crate) struct ServerState {
     pub(crate) metrics: Metrics,
     /// The lines of the log that refusals cause.
     pub(crate) refusal_lines: LogLimit,
+    /// The space on the disks that it writes to.
+    pub(crate) disks: DiskWatch,
     /// One permit for each request in progress.
     pub(crate) permits: Arc<Permits>,
     /// Places for bodies with a JWT that no rule has accepted yet: a part of the permits, so that stalled bodies never
@@ -36,12 +39,14 @@ pub(crate) struct ServerState {
 
 impl ServerState {
     /// The state around an engine that just started.
-    pub(crate) fn new(engine: Engine, limits: Limits) -> Self {
+    pub(crate) fn new(engine: Engine, settings: &Settings) -> Self {
+        let limits = settings.limits;
         Self {
             engine: Arc::new(engine),
             limits,
             metrics: Metrics::default(),
             refusal_lines: LogLimit::default(),
+            disks: DiskWatch::new(settings),
             permits: Permits::new(limits.requests),
             jwt_bodies: UnprovenBodyQueue::new(limits.requests / 4),
             batch_bodies: UnprovenBodyQueue::new(limits.requests / 8),

@@ -18,7 +18,7 @@ pub(crate) fn unknown_command() -> Failure {
 pub(crate) fn no_seal_with_shares() -> StartError {
     refused(
         "no seal of this store has shares, so there is nothing to gather\nrepeat the command without --gather-shares; \
-         `petsem operator seal add shamir` makes such a seal",
+         `petsem operator seal add shamir --threshold 2 --shares 3` makes such a seal",
     )
 }
 

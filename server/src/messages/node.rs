@@ -15,6 +15,49 @@ pub(crate) const OPERATOR_SOCKET: &str = "operator.sock in the data directory";
 /// The source of requests for which the connection names none.
 pub(crate) const UNKNOWN_SOURCE: &str = "unknown";
 
+/// A server or command that runs as root.
+pub(crate) fn directory_of_another_user(directory: &Path, owner: u32, name: Option<&str>) -> StartError {
+    let (who, before) = match name {
+        Some(name) => (name.to_owned(), format!("runuser -u {name} --")),
+        None => (format!("user {owner}"), format!("setpriv --reuid {owner} --clear-groups")),
+    };
+    StartError::Refused(format!(
+        "the data directory {} belongs to {who}, and this command runs as root: it would leave files there that {who} cannot \
+         open; nothing was changed\nrun the same command as {who}: put `{before}` before it",
+        directory.display()
+    ))
+}
+
+/// A failure to open files, `first` and `more` of which belong to others.
+pub(crate) fn files_of_another_user(
+    error: &StartError,
+    first: &Path,
+    more: usize,
+    user: u32,
+    directories: &[&Path],
+) -> StartError {
+    let error = error.to_string();
+    let fact = error.lines().next().unwrap_or_default();
+    let fact = fact.split_once("; ").map_or(fact, |(fact, _)| fact);
+    let (files, belong) = if more == 0 { ("1 file", "belongs") } else { ("files", "belong") };
+    let files = if more == 0 { files.to_owned() } else { format!("{} {files}", more + 1) };
+    let mut paths: Vec<String> = directories.iter().map(|path| quoted(path)).collect();
+    paths.dedup();
+    StartError::Refused(format!(
+        "{fact}; {files} of this node {belong} to another user than {user}, which petsem runs as, such as {}: perhaps a \
+         command ran as root\nstop what runs there, then as root: `chown -R {user} {}`",
+        first.display(),
+        paths.join(" ")
+    ))
+}
+
+/// A path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%=,".contains(&byte);
+    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 pub(crate) fn invalid_node_id() -> io::Error {
     io::Error::other("it must be 32 hex digits and a newline")
 }
@@ -60,6 +103,11 @@ pub(crate) fn database_lost(settings: &Settings, node: &[u8; 16]) -> StartError 
 
 pub(crate) fn no_log_lost() -> StartError {
     StartError::Refused("the audit log of this node is complete: there is no loss to accept".to_owned())
+}
+
+/// What is lost, of a text that also says what to do about it.
+pub(crate) fn loss_of(problem: &str) -> String {
+    problem.split_once("; ").map_or(problem, |(lost, _)| lost).to_owned()
 }
 
 /// The detail of the first line of a chain.

@@ -62,6 +62,10 @@ pub(crate) fn invalid_reserve_size(written: u64) -> SettingsError {
     value("audit.reserve_mib", &written.to_string(), "give 0 to 65536")
 }
 
+pub(crate) fn invalid_disk_warning(written: u64) -> SettingsError {
+    value("disk.warn_below_mib", &written.to_string(), "give 0 to 1073741824; 0 turns the warning off")
+}
+
 pub(crate) fn invalid_approval_page(written: &str) -> SettingsError {
     value(
         "discharger.approval_page",

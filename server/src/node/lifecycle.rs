@@ -33,6 +33,8 @@ use crate::settings::Settings;
 const FEED_EVERY: Duration = Duration::from_millis(500);
 /// How often the keys of issuers are checked for age.
 const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// How often the free space of the disks is read.
+const DISKS_EVERY: Duration = Duration::from_secs(5);
 /// How long requests may take to finish after an operator seals the server.
 const SEALING: Duration = Duration::from_secs(8);
 /// How long the remaining requests may take to end once they are cut off.
@@ -125,7 +127,7 @@ impl Lifecycle {
     async fn open(&mut self, mut started: Box<Started>) -> Result<End, ServeError> {
         let since = Timestamp::now();
         let state = Arc::clone(&started.state);
-        let background = tokio::spawn(scrubbed_deep(background(Arc::clone(&state.engine))));
+        let background = tokio::spawn(scrubbed_deep(background(Arc::clone(&state))));
         let is_sealing = loop {
             tokio::select! {
                 () = self.signals.stop() => break false,
@@ -321,13 +323,25 @@ async fn once_unshared<T>(mut shared: Arc<T>) -> Option<T> {
 }
 
 /// The background tasks of an open server. Aborting this future ends them.
-async fn background(engine: Arc<Engine>) {
+async fn background(state: Arc<ServerState>) {
+    let engine = Arc::clone(&state.engine);
     tokio::join!(
+        watch_disks(state),
         follow_feed(Arc::clone(&engine)),
         renew_keys(Arc::clone(&engine)),
         drop_ended_entries(Arc::clone(&engine)),
         follow_rotations(engine)
     );
+}
+
+/// Looks at the free space of the disks.
+async fn watch_disks(state: Arc<ServerState>) {
+    let mut ticks = tokio::time::interval(DISKS_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        state.disks.look();
+    }
 }
 
 /// Keeps the keys that issuers publish up to date. `/readyz` and the metrics show failures.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use petsem_audit::set_aside;
+use petsem_audit::{AuditOpenError, set_aside};
 use petsem_engine::{AuditRecord, NodeKeys, Timestamp, Unlocked, begin_new_chain};
 use petsem_store::Store;
 
@@ -36,6 +36,25 @@ pub(crate) async fn start_accepting_loss(
     Ok((started, accepted))
 }
 
+/// What is lost of the log; `None` if nothing is.
+///
+/// # Errors
+/// [`StartError`]: the log cannot be read.
+pub(crate) async fn find_loss(
+    settings: &Settings,
+    id: [u8; 16],
+    keys: NodeKeys,
+) -> Result<Option<AuditOpenError>, StartError> {
+    match open_audit(settings, id, Some(keys)) {
+        Ok(opened) => {
+            opened.log.close().await.map_err(|error| StartError::Refused(error.to_string()))?;
+            Ok(None)
+        }
+        Err(StartError::Audit(error)) if error.is_loss() => Ok(Some(error)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The same without a start.
 ///
 /// # Errors
@@ -47,14 +66,7 @@ pub(crate) async fn replace_lost_log(
 ) -> Result<Option<String>, StartError> {
     let (id, keys) = node(settings, store, unlocked).await?;
     let NodeKeys { chain, .. } = keys;
-    let lost = match open_audit(settings, id, Some(keys)) {
-        Ok(opened) => {
-            opened.log.close().await.map_err(|error| StartError::Refused(error.to_string()))?;
-            return Ok(None);
-        }
-        Err(StartError::Audit(error)) if error.is_loss() => error,
-        Err(error) => return Err(error),
-    };
+    let Some(lost) = find_loss(settings, id, keys).await? else { return Ok(None) };
     let moved = set_aside(&settings.audit.directory, chain).map_err(StartError::Audit)?;
     let last_segment = moved.as_ref().map_or(0, |moved| moved.last_segment);
     let now = Timestamp::now().millis();

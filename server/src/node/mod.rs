@@ -1,5 +1,6 @@
 //! The life of a node: start, sealed, unsealed, stopped.
 
+pub(crate) mod file_owner;
 pub(crate) mod identity;
 pub(crate) mod lifecycle;
 pub(crate) mod lost_log;

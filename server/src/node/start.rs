@@ -20,6 +20,7 @@ use crate::error::StartError;
 use crate::fetch::OutboundFetch;
 use crate::http::state::ServerState;
 use crate::messages;
+use crate::node::file_owner::{check_user, explained};
 use crate::node::identity::{lost_node, node};
 use crate::operator::socket::{SocketCommand, send};
 use crate::settings::Settings;
@@ -61,12 +62,12 @@ pub(crate) async fn stop_after<T>(
     Ok(result)
 }
 
-/// Opens the store of an installation, works with it, and closes it, whatever the result of the work.
+/// Opens the store of an installation to read it, works with it, and closes it, whatever the result of the work.
 pub(crate) async fn with_store<T>(
     settings: &Settings,
     work: impl AsyncFnOnce(&dyn Store) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
-    let store = open_installed(settings).await?;
+    let store = open_any(settings).await.map_err(|error| explained(settings, error))?;
     let result = work(&*store).await;
     store.close().await.map_err(Failure::internal)?;
     result
@@ -74,6 +75,16 @@ pub(crate) async fn with_store<T>(
 
 /// Opens the store of an installation, but decrypts nothing.
 pub(crate) async fn open_installed(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
+    let store = open_any(settings).await.map_err(|error| explained(settings, error))?;
+    // After the store is open: beside a server, a command of root hands over what it wants.
+    if let Err(refused) = check_user(settings) {
+        store.close().await.map_err(Failure::internal)?;
+        return Err(refused);
+    }
+    Ok(store)
+}
+
+async fn open_any(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
     let store = match open_made_store(settings) {
         Err(StartError::Empty { directory }) if is_served(&directory).await => {
             return Err(StartError::Gone { directory });
@@ -135,7 +146,8 @@ pub(crate) async fn start_replacing(
     let outbound = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
     let is_replacing = unlocked.unfinished_removal().is_some();
     let opened_by = unlocked.opened_by.clone();
-    let (node, keys) = node(&settings, &*store, &unlocked).await?;
+    let node = node(&settings, &*store, &unlocked).await;
+    let (node, keys) = node.map_err(|error| explained(&settings, error))?;
     let (chain, lost) = (keys.chain, keys.lost.clone().filter(|_| keys.checkpoint.is_none()));
     let opened = open_audit(&settings, node, Some(keys))?;
     let audit::Opened { log, tail, checkpoints } = opened;
@@ -164,7 +176,7 @@ pub(crate) async fn start_replacing(
     if !is_replacing {
         engine.take_denials().await;
     }
-    let state = Arc::new(ServerState::new(engine, settings.limits));
+    let state = Arc::new(ServerState::new(engine, &settings));
     Ok(Started { state, settings, checkpoints, opened_by })
 }
 
@@ -185,7 +197,8 @@ pub(crate) fn open_audit(
     };
     let clock = Arc::new(|| Timestamp::now().millis());
     let (keys, known) = keys.map_or((None, None), |keys| (Some(keys.keys), keys.checkpoint));
-    AuditLog::open(audit_settings, node, keys, known, clock).map_err(StartError::Audit)
+    let opened = AuditLog::open(audit_settings, node, keys, known, clock);
+    opened.map_err(|error| explained(settings, StartError::Audit(error)))
 }
 
 /// Closes the audit log, then the store, so that the last checkpoint is stored.

@@ -4,10 +4,41 @@ use petsem_engine::{Failure, unlock};
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::lost_log::{replace_lost_log, start_accepting_loss};
+use crate::node::identity::node;
+use crate::node::lost_log::{find_loss, replace_lost_log, start_accepting_loss};
 use crate::node::start::{open_installed, stop};
-use crate::operator::socket::{Answer, CommandError, accept_loss_command, send};
+use crate::operator::socket::{Answer, CommandError, SocketCommand, accept_loss_command, send};
 use crate::settings::Settings;
+
+/// What is lost of this node's audit log. Changes nothing.
+///
+/// # Errors
+/// [`StartError`]: nothing is lost, or a server on this node has no key to tell.
+pub async fn audit_loss(settings: &Settings) -> Result<String, StartError> {
+    match send(&settings.data_directory, &SocketCommand::Status {}).await {
+        Ok(Answer::Status { status }) if status.audit_lost => {
+            Ok(messages::loss_of(&status.problems.concat()))
+        }
+        Ok(Answer::Status { status }) if status.sealed => {
+            Err(StartError::Refused(messages::sealed().operator_text().to_owned()))
+        }
+        Ok(Answer::Status { .. }) => Err(messages::no_log_lost()),
+        Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
+        Ok(_) => Err(CommandError::NoServer.into()),
+        Err(CommandError::NoServer) => loss_without_server(settings).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn loss_without_server(settings: &Settings) -> Result<String, StartError> {
+    let store = open_installed(settings).await?;
+    let unlocked = unlock(&settings.seal_sources(), &*store).await;
+    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let (id, keys) = node(settings, &*store, &unlocked).await?;
+    let lost = find_loss(settings, id, keys).await?;
+    store.close().await.map_err(Failure::internal)?;
+    lost.map(|lost| messages::loss_of(&lost.to_string())).ok_or_else(messages::no_log_lost)
+}
 
 /// Accepts the loss of this node's audit log: in the server that waits for it, or without one. Returns what was
 /// accepted.

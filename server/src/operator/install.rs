@@ -12,6 +12,7 @@ use petsem_store::{OpenError, Store};
 
 use crate::error::StartError;
 use crate::messages;
+use crate::node::file_owner::{check_user, explained};
 use crate::node::identity::{first_node, lost_node, new_node, node_id};
 use crate::node::start::{Started, is_absent, open_store, start_unlocked, stop};
 use crate::settings::Settings;
@@ -82,12 +83,23 @@ pub async fn is_interrupted(settings: &Settings) -> Result<bool, StartError> {
 
 /// Opens the store of a directory in which an installation is to be created.
 pub(crate) async fn open_new(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
+    if is_absent(settings) {
+        // Before there is a file of root.
+        check_user(settings)?;
+    }
     match open_store(settings) {
         // There is an installation: its database was removed while a server runs on it.
         Err(StartError::Store(OpenError::InUse { .. })) if is_absent(settings) => {
             Err(StartError::Gone { directory: settings.data_directory.clone() })
         }
-        opened => opened,
+        opened => {
+            let store = opened.map_err(|error| explained(settings, error))?;
+            if let Err(refused) = check_user(settings) {
+                store.close().await.map_err(Failure::internal)?;
+                return Err(refused);
+            }
+            Ok(store)
+        }
     }
 }
 

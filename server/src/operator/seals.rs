@@ -117,6 +117,18 @@ pub async fn add_seal(
     Ok(added)
 }
 
+/// The seal to remove, if it is the only one that the configuration opens without a person.
+///
+/// # Errors
+/// [`StartError`]: the seal cannot be removed.
+pub async fn last_automatic_seal(settings: &Settings, which: &str) -> Result<Option<SealInfo>, StartError> {
+    let list = open_list(settings, read_rows(settings).await?).await?;
+    // Without what people gave to this command.
+    let automatic = settings.clone().opened_by(UnsealInput::default()).seal_sources();
+    let last = list.last_available(which, &automatic).await;
+    last.map_err(|error| settings.unlock_failed(error))
+}
+
 /// Removes a seal. A seal that is known to open must remain.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use petsem_engine::{
 use petsem_store::{OpenError, RecordKind, SqliteView, Store};
 use serde::Serialize;
 
+use crate::disks::{self, DiskSpace};
 use crate::error::StartError;
 use crate::messages;
 use crate::node::sealed::SealedNode;
@@ -31,6 +32,8 @@ pub struct NodeStatus {
     pub would_open: Option<String>,
     /// The directory of the audit log.
     pub audit_directory: PathBuf,
+    /// The free space of the directories that the node writes to.
+    pub disks: Vec<DiskSpace>,
     /// Denials that are in force only on this node, or that its next server will read.
     pub denials_waiting: usize,
     /// Problems, each with the command to type: on its last line, or after the last semicolon.
@@ -65,6 +68,8 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
         problems.push(StartError::Gone { directory: settings.data_directory.clone() }.to_string());
     }
     problems.extend(of_seals(&store));
+    let disks = disks::of_settings(settings);
+    problems.extend(disks.iter().filter_map(DiskSpace::warning));
     let state = match (server.audit_lost, server.sealed) {
         (true, _) => "audit_lost",
         (false, true) => "sealed",
@@ -78,6 +83,7 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
         store,
         would_open: None,
         audit_directory: settings.audit.directory.clone(),
+        disks,
         problems,
     })
 }
@@ -115,6 +121,8 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
     };
     let store = of_rows(settings, &rows, checked)?;
     problems.extend(of_seals(&store));
+    let disks = disks::of_settings(settings);
+    problems.extend(disks.iter().filter_map(DiskSpace::warning));
     Ok(NodeStatus {
         state: "stopped",
         ready: false,
@@ -122,6 +130,7 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
         store,
         would_open,
         audit_directory: settings.audit.directory.clone(),
+        disks,
         denials_waiting: denials_in_folder(settings),
         problems,
     })

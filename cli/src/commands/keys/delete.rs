@@ -5,8 +5,9 @@ use petsem_api::Deleted;
 
 use super::label;
 use crate::arguments::AppArguments;
+use crate::confirmation::Confirmation;
 use crate::failure::Failure;
-use crate::{messages, output, value_source};
+use crate::{messages, output};
 
 /// Delete one key; what it encrypted can never be decrypted again
 #[derive(Args)]
@@ -14,9 +15,8 @@ pub(crate) struct Delete {
     /// The key's complete label, with its version
     label: String,
 
-    /// Delete it without a confirmation on the terminal
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     #[command(flatten)]
     common: AppArguments,
@@ -26,10 +26,7 @@ impl Delete {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let label = label::parse(&self.label)?;
         let (remote, app) = self.common.open()?;
-        // As with an app: a script states its intent by running.
-        if !self.yes && !value_source::confirmed_by_typing(label.as_str(), messages::confirm_key_deletion)? {
-            return Err(messages::key_not_deleted());
-        }
+        self.confirmation.require(&messages::key_deletion(&label), label.as_str())?;
         let answer: Deleted = remote.delete(&format!("/v1/apps/{app}/secretkeys/{label}"))?;
         output::confirm(self.common.json(), &answer, &messages::key_deleted(&label, &app, answer.version))
     }

@@ -8,6 +8,7 @@ mod verify;
 use clap::{Args, Subcommand};
 use petsem_api::Sealing;
 
+use crate::confirmation::Confirmation;
 use crate::context::Connection;
 use crate::failure::Failure;
 use crate::remote::Remote;
@@ -24,9 +25,8 @@ pub(crate) struct Seal {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Confirm: boots and requests stop until the server is unsealed
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     #[command(flatten)]
     connection: Connection,
@@ -52,10 +52,8 @@ impl Seal {
     }
 
     fn seal_server(self) -> Result<(), Failure> {
-        if !self.yes {
-            return Err(messages::sealing_needs_yes());
-        }
         let remote = Remote::open(&self.connection.resolve()?)?;
+        self.confirmation.require(messages::SEALING, "seal")?;
         let Sealing { status: _ } = remote.post("/v1/operator/seal", &serde_json::Map::new())?;
         if !remote.wait_until_sealed() {
             return Err(messages::sealing_unconfirmed());

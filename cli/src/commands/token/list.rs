@@ -1,7 +1,7 @@
 //! `petsem token list`.
 
 use clap::Args;
-use petsem_api::{TokenInfo, TokenKind, TokenList};
+use petsem_api::{ApprovalState, TokenInfo, TokenKind, TokenList};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -23,6 +23,12 @@ fn state(token: &TokenInfo) -> &'static str {
     match end {
         _ if token.revoked => messages::REVOKED,
         Ok(end) if end < OffsetDateTime::now_utc() => messages::EXPIRED,
+        _ if token.kind == TokenKind::BreakGlass => match token.approval {
+            Some(ApprovalState::Approved) => messages::VALID,
+            Some(ApprovalState::Open) => messages::WAITS,
+            Some(ApprovalState::Expired) => messages::EXPIRED,
+            Some(ApprovalState::Denied) | None => messages::DENIED,
+        },
         _ => messages::VALID,
     }
 }
@@ -61,6 +67,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_break_glass_token_is_valid_only_while_its_request_is_approved() {
+        let token = |approval: Option<&str>| {
+            let mut token = json!({
+                "id": "00000000-0000-0000-0000-000000000001", "kind": "break_glass", "subject": "kim",
+                "caveats": [], "created_at": "2026-01-01T00:00:00.000Z", "expires_at": "2999-01-01T00:00:00Z",
+                "revoked": false,
+            });
+            if let Some(approval) = approval {
+                token["approval"] = json!(approval);
+            }
+            serde_json::from_value(token).unwrap()
+        };
+        let states = [Some("approved"), Some("open"), Some("denied"), Some("expired"), None]
+            .map(|of| state(&token(of)));
+        assert_eq!(states, ["valid", "waits for approval", "denied", "expired", "denied"]);
+    }
 
     #[test]
     fn a_token_is_valid_until_it_expires_or_is_revoked() {

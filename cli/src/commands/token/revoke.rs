@@ -11,7 +11,8 @@ use crate::{messages, output};
 /// Revoke a token, a signing key, a Machine, a host, JWTs, or boots of an outside discharger
 ///
 /// Revoking a token also revokes all tokens that descend from it. A revoked Machine boots nowhere, and nothing boots on
-/// a revoked host. Revoking JWTs also revokes the renewals and tokens derived from them.
+/// a revoked host, also after it is enrolled again: neither can be lifted. Revoking JWTs also revokes the renewals and
+/// tokens derived from them.
 #[derive(Args)]
 pub(crate) struct Revoke {
     #[command(flatten)]

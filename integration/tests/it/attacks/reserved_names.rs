@@ -143,6 +143,32 @@ fn a_run_finds_its_program_with_the_callers_path_and_leaves_reserved_names_out()
 }
 
 #[test]
+fn consent_that_changes_nothing_is_named() {
+    let scene = Scene::new();
+    scene.store_hostile_secrets();
+    let notes = |how: &[&str]| -> Vec<String> {
+        let ran = scene.command(&[how, &["--", "true"]].concat());
+        assert!(ran.status.success(), "{}", ran.printed);
+        let notes = ran.printed.lines().filter(|line| line.starts_with("note: --allow"));
+        notes.map(str::to_owned).collect()
+    };
+    let no_secret = "none of the secrets that were read has this name";
+    let no_need = "programs do not obey this name, and the environment has no such variable";
+    for how in [&["run"][..], &["boot", "--machine", "m-1"]] {
+        let noted = |allowed: &[&str]| notes(&[how, allowed].concat());
+        assert_eq!(noted(&["--allow", "PATH"]), [""; 0]);
+        assert_eq!(
+            noted(&["--allow", "PAHT", "--allow", "A", "--allow", "LD_PRELOAD_"]),
+            [
+                format!("note: --allow PAHT changes nothing: {no_secret}"),
+                format!("note: --allow A changes nothing: {no_need}"),
+                format!("note: --allow LD_PRELOAD_ changes nothing: {no_secret}"),
+            ]
+        );
+    }
+}
+
+#[test]
 fn a_secret_replaces_no_variable_of_the_caller_without_consent() {
     let scene = Scene::new();
     scene.set_well("A", "secret");

@@ -667,6 +667,25 @@ fn a_workload_reads_the_secrets_that_its_rule_names_and_no_others() {
     refused(&one("WEB_KEY"), 403, "policy_denied");
     assert_eq!(one("WEB_KEY").error(), one("NOT_THERE").error());
     assert_eq!(one("WEB_P").outcome(), (404, text("not_found")));
+    // Named secrets: each must be allowed, and no other value leaves or is recorded.
+    let named = |names: &str| {
+        dev.call("GET", &format!("/v1/apps/shop/secrets?show_secrets=true&names={names}"), &jwt, None)
+    };
+    assert_eq!(values(&named("WEB_PORT,WEB_P")), [(text("WEB_PORT"), text("80"))]);
+    let lines = dev.audit_lines();
+    let last = lines.iter().rfind(|line| line["action"] == "secret.read").unwrap();
+    assert_eq!(last["secrets"], json!({"count": 1, "names": ["WEB_PORT"]}));
+    refused(&named("DB_URL,WEB_KEY"), 403, "policy_denied");
+    assert_eq!(named("DB_URL,WEB_KEY").error(), named("NOT_THERE").error());
+    for bad in ["", "A,", "A,,B", "1x", "A%3D1"] {
+        refused(&named(bad), 400, "bad_request");
+    }
+    let listing = format!("/v1/apps/shop/secrets?names={}", "WEB_KEY,NOT_THERE");
+    let listed = dev.operate("GET", &listing, None).json();
+    assert_eq!(
+        (listed["secrets"].as_array().unwrap().len(), &listed["secrets"][0]["name"]),
+        (1, &json!("WEB_KEY"))
+    );
     // Without `show_secrets` there are no values.
     let listed = dev.call("GET", "/v1/apps/shop/secrets", &jwt, None);
     assert_eq!((listed.status, listed.json()["secrets"][0].get("value")), (200, None));

@@ -3,6 +3,7 @@
 use petsem_integration::dev::{Dev, appended, now, policy};
 use petsem_integration::server::{petsem, run};
 use petsem_policy::{Action, ActionSet, Actions};
+use petsem_server::Development;
 use serde_json::{Value, json};
 
 #[test]
@@ -45,6 +46,53 @@ fn the_command_line_explains_with_a_server_and_offline() {
 }
 
 #[test]
+fn a_policy_that_takes_away_says_what_and_from_whom() {
+    let dev = Dev::start();
+    let set = |rules: &Value| -> Vec<String> {
+        let file = dev.directory.path().join("policy.json");
+        std::fs::write(&file, json!({"format": 1, "rules": rules}).to_string()).unwrap();
+        let mut command = petsem(["policy", "set", "policy.json", "--app", "shop"]);
+        command.arg("--endpoint").arg(format!("http://{}", dev.server.address()));
+        command.arg("--token-file").arg(dev.layout().owner_token());
+        command.current_dir(dev.directory.path());
+        let ended = run(command);
+        assert!(ended.status.success(), "{}", ended.printed);
+        let notes = ended.printed.lines().filter_map(|line| line.strip_prefix("note: "));
+        notes.map(str::to_owned).collect()
+    };
+    let rules = policy()["rules"].clone();
+    let [boot, developer] = [&rules[0], &rules[1]];
+    assert_eq!(set(&rules), [""; 0]);
+    let mut more = rules.clone();
+    more.as_array_mut().unwrap().push(json!({
+        "name": "web", "issuer": Development::ISSUER, "claims": {"sub": "web"},
+        "actions": ["read_value"], "secrets": {"names": ["A"]}
+    }));
+    assert_eq!(set(&more), [""; 0]);
+    let gone = |rule: &str, may: &str| {
+        let who = format!("JWTs of {} that the rule {rule} accepted", Development::ISSUER);
+        format!("{who} can no longer {may}, unless another rule lets them; it was {{")
+    };
+    let notes = set(&json!([developer]));
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    for (note, start) in notes.iter().zip([gone("boot", "boot"), gone("web", "read all that they could")]) {
+        assert!(note.starts_with(&start), "{note}");
+    }
+    // It can be set again as it is shown.
+    let (_, shown) = notes[0].split_once("it was ").unwrap();
+    assert_eq!(serde_json::from_str::<Value>(shown).unwrap(), *boot);
+    assert_eq!(
+        notes[2],
+        "this policy has no rule that boots: no Machine of shop boots any more, also not by a renewal that a host has"
+    );
+    let notes = set(&json!([]));
+    assert_eq!(
+        notes[1..],
+        ["this policy has no rule that reads: no workload reads a secret of shop any more"]
+    );
+}
+
+#[test]
 fn a_policy_is_tested_with_claims_without_a_jwt() {
     let dev = Dev::start();
     let directory = tempfile::tempdir().unwrap();
@@ -58,7 +106,7 @@ fn a_policy_is_tested_with_claims_without_a_jwt() {
         command.arg(&file).args(question).arg("--context").arg(&context);
         run(command)
     };
-    let issuer = petsem_server::Development::ISSUER;
+    let issuer = Development::ISSUER;
     let claims = |sub: &str, machine: &str| {
         json!({
             "iss": issuer, "sub": sub, "iat": now(), "exp": now() + 60, "petsem_app": "shop",

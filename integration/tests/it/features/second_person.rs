@@ -1,12 +1,14 @@
 //! Changes that need approval: break-glass, dischargers, issuers, guarded policies.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use data_encoding::{BASE64, HEXLOWER};
-use petsem_integration::dev::{Dev, flyv1, now};
+use petsem_integration::dev::{Dev, appended, flyv1, now};
 use petsem_integration::http::{Answer, Request};
 use petsem_integration::installation::Installation;
 use petsem_integration::pause;
 use petsem_integration::server::{Server, petsem, run};
-use petsem_policy::{SharedKey, Ticket, UnverifiedToken};
+use petsem_policy::{SecretNames, SharedKey, Ticket, UnverifiedToken};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -157,6 +159,53 @@ fn break_glass_reads_a_value_after_another_persons_approval() {
     // The approver withdraws the approval, which ends reading immediately.
     assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
     refused(&scene.read(&both), 401, "revoked", "revoked");
+}
+
+#[test]
+fn break_glass_for_one_secret_reads_and_records_only_that_one() {
+    let scene = Scene::new();
+    scene.dev.set("shop", &json!({"B": "second"}));
+    let operator = scene.dev.operator.clone();
+    let asked = scene.ask(&operator);
+    let states = || -> Vec<Value> {
+        let tokens = scene.dev.operate("GET", "/v1/tokens", None).json()["tokens"].clone();
+        let glass = tokens.as_array().unwrap().iter().filter(|token| token["kind"] == "break_glass");
+        glass.map(|token| token["approval"].clone()).collect()
+    };
+    assert_eq!(states(), [json!("open")]);
+    assert_eq!(scene.decide(&asked.request, "approve", &scene.owner).status, 200);
+    assert_eq!(states(), [json!("approved")]);
+    let both = format!("{},{}", asked.token, scene.discharge(&asked, &operator).field("discharge"));
+    let file = scene.dev.directory.path().join("glass.token");
+    std::fs::write(&file, &both).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let recorded = || scene.lines("secret.read").last().unwrap()["secrets"].clone();
+    let run_only = |only: &[&str]| {
+        let mut command = petsem(["run", "--app", "shop", "--break-glass", "glass.token"]);
+        command.args(only).args(["--", "sh", "-c", "echo A=$A B=$B"]);
+        command.current_dir(scene.dev.directory.path());
+        command.env("PETSEM_CONTEXT", scene.dev.directory.path().join("context.toml"));
+        run(command)
+    };
+    let ran = run_only(&["--only", "B"]);
+    assert!(ran.status.success() && ran.printed.contains("A= B=second\n"), "{}", ran.printed);
+    assert_eq!(recorded(), json!({"count": 1, "names": ["B"]}));
+    let missing = run_only(&["--only", "B", "--only", "NONE"]);
+    assert!(!missing.status.success() && missing.printed.contains("NONE"), "{}", missing.printed);
+    let ran = run_only(&[]);
+    assert!(ran.status.success() && ran.printed.contains("A=first B=second\n"), "{}", ran.printed);
+    assert_eq!(recorded(), json!({"count": 2, "names": ["A", "B"]}));
+
+    // A token that its holder narrowed to one secret reads that, by its name.
+    let narrowed = appended(&asked.token, [SecretNames::new(["A".to_owned()], []).into()]);
+    let both = format!("{narrowed},{}", both.split_once(',').unwrap().1);
+    let named = |names: &str| scene.dev.call("GET", &format!("{VALUES}&names={names}"), &flyv1(&both), None);
+    assert_eq!(named("A").json()["secrets"][0]["value"], json!("first"));
+    assert_eq!(named("A,B").outcome(), (403, "forbidden".to_owned()));
+    assert_eq!(named("B").outcome(), (403, "forbidden".to_owned()));
+
+    assert_eq!(scene.decide(&asked.request, "deny", &scene.owner).status, 200);
+    assert_eq!(states(), [json!("denied")]);
 }
 
 #[test]

@@ -359,7 +359,11 @@ fn the_command_line_creates_versions_of_keys_and_reads_files_and_pipes() {
     assert!(printed.contains("has no key nothing and no version of it"), "{printed}");
     assert_eq!(status, Some(1));
 
-    done(&["delete", "mailv0"]);
+    let (status, printed) = keys(&["delete", "mailv0"]);
+    assert!(printed.contains("can then never be decrypted; nothing was changed"), "{printed}");
+    assert_eq!(status, Some(2));
+    assert!(done(&["list"]).contains("mailv0"));
+    done(&["delete", "mailv0", "--yes"]);
     let list = done(&["list"]);
     assert!(list.contains("mailv1") && list.contains("hook") && !list.contains("mailv0"), "{list}");
 }

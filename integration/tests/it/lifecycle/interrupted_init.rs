@@ -45,7 +45,10 @@ fn continue_by(installation: &Installation, what: &str) -> &'static str {
         assert!(again.printed.contains("operator.token already exists"), "{what}: {}", again.printed);
         return "nothing";
     }
-    refused(&again, &["already holds an installation", "`petsem operator recover` makes another one"]);
+    refused(
+        &again,
+        &["already holds an installation", "`petsem operator recover --config ", "` makes another one"],
+    );
     let recovered =
         operator(installation, &["recover", "--operator", "kim@example.com"], &[("--out", token.as_path())]);
     assert!(recovered.status.success(), "{what}: {}", recovered.printed);

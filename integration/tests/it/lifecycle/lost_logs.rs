@@ -11,6 +11,17 @@ use petsem_integration::seals::{assert_open, done, get, operator, orgs, refused,
 use petsem_integration::server::Server;
 use serde_json::{Value, json};
 
+const ACCEPT_LOSS: [&str; 3] = ["audit", "accept-loss", "--yes"];
+
+/// Asserts that without a confirmation the command only says what is lost.
+fn assert_asks(installation: &Installation, lost: &str) {
+    let asked = operator(installation, &["audit", "accept-loss"], &[]);
+    assert_eq!(asked.status.code(), Some(2), "{}", asked.printed);
+    for text in [lost, "nothing was changed", "give --yes to confirm"] {
+        assert!(asked.printed.contains(text), "{}", asked.printed);
+    }
+}
+
 /// Asserts that a server waits for its log, and that each place says so.
 fn assert_lost(installation: &Installation, server: &Server, what: &[&str]) {
     let answer = orgs(installation, server);
@@ -70,10 +81,10 @@ fn a_node_whose_log_is_missing_waits_until_it_is_back() {
     fs::rename(&away, &log).unwrap();
     done(&operator(&installation, &["unseal", "--configured"], &[]));
     assert_open(&installation, &server);
-    let nothing = operator(&installation, &["audit", "accept-loss"], &[]);
+    let nothing = operator(&installation, &ACCEPT_LOSS, &[]);
     refused(&nothing, &["there is no loss to accept"]);
     assert!(server.stop().status.success());
-    refused(&operator(&installation, &["audit", "accept-loss"], &[]), &["there is no loss to accept"]);
+    refused(&operator(&installation, &ACCEPT_LOSS, &[]), &["there is no loss to accept"]);
     assert_eq!(chain_lines(&log), []);
     done(&operator(&installation, &["audit", "verify"], &[]));
 }
@@ -84,7 +95,9 @@ fn a_node_serves_again_after_its_operator_accepted_the_loss_of_its_log() {
     let away = installation.path("away");
     fs::rename(&log, &away).unwrap();
     let server = installation.start().unwrap();
-    let accepted = operator(&installation, &["audit", "accept-loss"], &[]);
+    assert_asks(&installation, "the audit log of this node is missing: ");
+    assert_lost(&installation, &server, &["the audit log of this node is missing"]);
+    let accepted = operator(&installation, &ACCEPT_LOSS, &[]);
     for text in ["the loss of chain 1 is accepted", "chain 2 begins", "could not be compared"] {
         assert!(done(&accepted).contains(text), "{}", accepted.printed);
     }
@@ -115,7 +128,9 @@ fn a_node_serves_again_after_its_operator_accepted_the_loss_of_its_log() {
     assert_lost(&installation, &server, &["data/audit"]);
     assert!(server.stop().status.success());
     // Without a server: the files that are there are kept.
-    let accepted = operator(&installation, &["audit", "accept-loss"], &[]);
+    assert_asks(&installation, "audit line ");
+    assert!(!log.join("chain-2").exists());
+    let accepted = operator(&installation, &ACCEPT_LOSS, &[]);
     assert!(done(&accepted).contains("the loss of chain 2 is accepted"), "{}", accepted.printed);
     assert_eq!(names(&log.join("chain-2")).len(), names(&away).len());
     assert_eq!(audit_log(&log.join("chain-2")), audit_log(&away));
@@ -142,7 +157,7 @@ fn an_older_database_is_not_noticed_after_the_loss_of_the_log_was_accepted() {
     fs::rename(&log, installation.path("away")).unwrap();
     let server = installation.start().unwrap();
     assert_lost(&installation, &server, &["the audit log of this node is missing"]);
-    done(&operator(&installation, &["audit", "accept-loss"], &[]));
+    done(&operator(&installation, &ACCEPT_LOSS, &[]));
     // It has no orgs.
     assert_open(&installation, &server);
 }
@@ -157,7 +172,7 @@ fn a_log_that_is_shorter_than_the_store_knows_is_lost_too() {
     fs::rename(&before, &log).unwrap();
     let server = installation.start().unwrap();
     assert_lost(&installation, &server, &["audit line"]);
-    done(&operator(&installation, &["audit", "accept-loss"], &[]));
+    done(&operator(&installation, &ACCEPT_LOSS, &[]));
     assert_open(&installation, &server);
     assert!(server.stop().status.success());
     assert!(log.join("chain-1").is_dir());

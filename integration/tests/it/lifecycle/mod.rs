@@ -3,6 +3,8 @@
 mod compromised;
 mod configurations;
 mod copies;
+mod file_owners;
+mod full_disks;
 mod gathered_shares;
 mod interrupted_init;
 mod kills;

@@ -86,11 +86,11 @@ fn every_command_without_a_store_says_how_to_create_one_and_creates_nothing() {
         let ended = on_the_node(&installation, arguments);
         refused(
             &ended,
-            &["there is no installation to serve", "hint: create one with `petsem operator init`"],
+            &["there is no installation to serve", "hint: create one with `petsem operator init --config "],
         );
     }
     let unseal = operator(&installation, &["unseal"], &[]);
-    refused(&unseal, &["no server runs on this node", "hint: start one with `petsem server`"]);
+    refused(&unseal, &["no server runs on this node", "hint: start one with `petsem server --config "]);
     assert_eq!(files(installation.directory.path()), [installation.configuration()]);
 }
 
@@ -224,7 +224,10 @@ fn a_sealed_server_changes_no_seal_rotates_nothing_and_names_the_command_that_un
     let before = seals(&installation);
     for arguments in [["seal", "verify"].as_slice(), &["seal", "add", "key-file"]] {
         let ended = operator(&installation, arguments, &[]);
-        refused(&ended, &["the server is sealed", "hint: unseal it first with `petsem operator unseal`"]);
+        refused(
+            &ended,
+            &["the server is sealed", "hint: unseal it first with `petsem operator unseal --config "],
+        );
     }
     refused(
         &operator(&installation, &["seal", "remove", &first], &[]),
@@ -250,7 +253,10 @@ fn a_sealed_server_changes_no_seal_rotates_nothing_and_names_the_command_that_un
 #[test]
 fn commands_to_a_server_report_a_missing_server_an_invalid_token_and_an_unknown_app() {
     let installation = Installation::made();
-    refused(&operator(&installation, &["unseal"], &[]), &["no server runs on this node", "`petsem server`"]);
+    refused(
+        &operator(&installation, &["unseal"], &[]),
+        &["no server runs on this node", "`petsem server --config "],
+    );
     let server = installation.start().unwrap();
     let there = endpoint(&server);
     let nowhere = over_the_api(&installation, &there, &["rotate-app", "nowhere"]);

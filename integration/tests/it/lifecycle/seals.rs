@@ -437,10 +437,18 @@ fn seals_are_added_verified_and_removed_while_the_server_runs() {
     assert_eq!(done(&verified).matches("opens the store").count(), 2, "{}", verified.printed);
     assert_eq!(seals(&installation).iter().filter(|seal| seal["verified_at"].is_null()).count(), 0);
     // Now the key file can be removed, and the server continues.
-    let removed = operator(&installation, &["seal", "remove", &first], &[("--passphrase-file", &passphrase)]);
+    let by_passphrase: &[(&str, &Path)] = &[("--passphrase-file", &passphrase)];
+    // It is the only one that opens by itself.
+    let asked = operator(&installation, &["seal", "remove", &first], by_passphrase);
+    assert_eq!(asked.status.code(), Some(2), "{}", asked.printed);
+    for text in ["seal.key is the only seal", "every start waits sealed", "nothing was changed", "--yes"] {
+        assert!(asked.printed.contains(text), "{}", asked.printed);
+    }
+    assert_eq!(seals(&installation).len(), 2);
+    let removed = operator(&installation, &["seal", "remove", &first, "--yes"], by_passphrase);
     assert!(done(&removed).contains("is removed"), "{}", removed.printed);
     assert_open(&installation, &server);
-    let listed = operator(&installation, &["seal", "list"], &[("--passphrase-file", &passphrase)]);
+    let listed = operator(&installation, &["seal", "list"], by_passphrase);
     assert_eq!(done(&listed).lines().count(), 1, "{}", listed.printed);
     let log = audit_log(&installation.path("data/audit"));
     for action in ["operator.seal.add", "operator.seal.verify", "operator.seal.remove"] {

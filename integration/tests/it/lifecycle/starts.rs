@@ -418,7 +418,7 @@ fn at_a_terminal_an_app_is_deleted_only_when_its_name_is_typed_again() {
     for slip in ["y\n", "shopp\n", "\n"] {
         let (status, printed) = delete(slip);
         assert_eq!(status, Some(2), "{slip:?}: {printed}");
-        assert!(printed.contains("nothing was deleted"), "{slip:?}: {printed}");
+        assert!(printed.contains("nothing was changed"), "{slip:?}: {printed}");
         assert_eq!(dev.operate("GET", "/v1/apps/shop", None).status, 200);
     }
     let (status, printed) = delete("shop\n");

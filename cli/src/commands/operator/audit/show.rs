@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use petsem_server::Settings;
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -21,9 +22,13 @@ const MAX_LINE: u64 = 256 * 1024;
 /// Checkpoints, which are no requests, are neither shown nor counted.
 #[derive(Args)]
 pub(crate) struct Show {
-    /// The log's directory
-    #[arg(value_name = "DIRECTORY")]
-    directory: PathBuf,
+    /// The log's directory [default: that of the configuration]
+    #[arg(value_name = "DIRECTORY", required_unless_present = "config")]
+    directory: Option<PathBuf>,
+
+    /// The configuration file that names the log's directory
+    #[arg(long, value_name = "FILE", env = "PETSEM_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
 
     /// The number of lines, from the end [default: 20, or all of a request]
     #[arg(long, value_name = "COUNT")]
@@ -76,10 +81,11 @@ struct Secrets {
 
 impl Show {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let directory = self.directory()?;
         let count = self.last.unwrap_or(if self.request.is_some() { usize::MAX } else { LAST });
-        let lines = last_lines(&self.directory, count, |line| is_shown(line, self.request.as_deref()))?;
+        let lines = last_lines(&directory, count, |line| is_shown(line, self.request.as_deref()))?;
         if let Some(request) = self.request.as_deref().filter(|_| lines.is_empty()) {
-            return Err(messages::no_such_request(request, &self.directory));
+            return Err(messages::no_such_request(request, &directory));
         }
         if self.json {
             return lines.iter().try_for_each(|line| output::stored_json(line));
@@ -92,6 +98,15 @@ impl Show {
             }
         }
         output::table(&table)
+    }
+}
+
+impl Show {
+    fn directory(&self) -> Result<PathBuf, Failure> {
+        match (&self.directory, &self.config) {
+            (None, Some(config)) => Ok(Settings::read(config)?.audit.directory),
+            (directory, _) => Ok(directory.clone().unwrap_or_default()),
+        }
     }
 }
 

@@ -3,15 +3,17 @@
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use petsem_server::{remove_compromised, remove_seal};
+use petsem_server::{last_automatic_seal, remove_compromised, remove_seal};
 
+use crate::confirmation::Confirmation;
 use crate::failure::Failure;
 use crate::unsealing::UnsealArguments;
 use crate::{messages, output, remote};
 
 /// Remove a seal
 ///
-/// The last seal cannot be removed, nor the last one that has opened the store. It works beside a running server.
+/// The last seal cannot be removed, nor the last one that has opened the store. Removing the only one that opens by
+/// itself is to be confirmed: starts then wait for a person. It works beside a running server.
 ///
 /// With --compromised, every key that the seal could open is replaced, because others may know them: root key,
 /// keyring, row-MAC key, and the keys of tokens, discharges and the audit log. So every token ends, those of
@@ -30,9 +32,8 @@ pub(crate) struct Remove {
     #[arg(long)]
     compromised: bool,
 
-    /// Confirm what --compromised ends
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     #[command(flatten)]
     unsealing: UnsealArguments,
@@ -44,8 +45,8 @@ pub(crate) struct Remove {
 
 impl Remove {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        if self.compromised && !self.yes {
-            return Err(messages::compromised_needs_yes());
+        if self.compromised {
+            self.confirmation.require(messages::REMOVING_COMPROMISED, &self.which)?;
         }
         let settings = self.unsealing.settings()?;
         if self.compromised {
@@ -57,6 +58,9 @@ impl Remove {
             let done = remote::serve(remove_compromised(&settings, &self.which, &report))??;
             drop(bar);
             return output::confirm(self.json, &done, &messages::compromised_removed(&done));
+        }
+        if let Some(seal) = remote::serve(last_automatic_seal(&settings, &self.which))?? {
+            self.confirmation.require(&messages::starts_sealed_without(&seal), &self.which)?;
         }
         let removed = remote::serve(remove_seal(&settings, &self.which))??;
         output::confirm(self.json, &removed, &messages::seal_removed(&removed))
