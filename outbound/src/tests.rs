@@ -343,7 +343,7 @@ async fn a_token_goes_to_its_origin_alone_and_is_read_anew_for_each_call() {
     let client = party.client_with(&["localhost", "127.0.0.1"], None, Some(file.path()));
     let empty = client.get(&party.url("/openid/v1/jwks"), 2).await.unwrap_err().to_string();
     assert!(empty.contains(file.path().to_str().unwrap()) && empty.contains("it has no token"), "{empty}");
-    for token in ["canary-1", "canary-2\n"] {
+    for token in ["canary-1", "\u{feff}canary-2\r\n"] {
         std::fs::write(file.path(), token).unwrap();
         client.get(&party.url("/openid/v1/jwks"), 2).await.unwrap();
     }
