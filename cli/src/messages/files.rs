@@ -66,6 +66,16 @@ impl From<PrivateFileError> for Failure {
                 format!("{path} already exists; not overwritten"),
                 "name a file that does not exist",
             ),
+            PrivateFileError::Beside { kept, .. } => {
+                let kept = kept.display();
+                Self::new(
+                    Exit::Refused,
+                    format!(
+                        "{path} was created by another program meanwhile; what this command made is in {kept}"
+                    ),
+                    format!("use {kept}: repeating the command would make another one"),
+                )
+            }
             PrivateFileError::Write { source, .. } => Self::new(
                 Exit::Refused,
                 format!("{path} cannot be written: {source}"),
@@ -211,7 +221,7 @@ fn dotenv_problem(kind: ProblemKind) -> String {
         ProblemKind::Backtick => "backticks are not quotes here; use single or double quotes",
         ProblemKind::UnquotedPem => "put a key of several lines in quotes",
         ProblemKind::Reference => {
-            "unclear dollar sign: some programs expand $NAME, ${…}, $(…) and $$ in such files; write the value in single \
+            "unclear dollar sign: some programs expand $NAME, ${…}, $(…), $$ and $'…' in such files; write the value in single \
              quotes to take it as it is, or give --literal for the whole file"
         }
         ProblemKind::Continuation => {
