@@ -235,6 +235,15 @@ fn a_ca_file_without_a_certificate_is_refused_when_the_client_is_made() {
     assert!(matches!(error, OutboundSetupError::NoCertificate { .. }), "{error:?}");
 }
 
+#[tokio::test]
+async fn a_ca_file_may_begin_with_a_byte_order_mark() {
+    let party = ThirdParty::start("localhost", OK).await;
+    let pem = std::fs::read_to_string(party.ca.path()).unwrap();
+    std::fs::write(party.ca.path(), format!("\u{feff}{}", pem.replace('\n', "\r\n"))).unwrap();
+    let answer = party.client(&["localhost"], WITHIN).get(&party.url("/"), 2).await.unwrap();
+    assert_eq!(answer.status, 200);
+}
+
 /// A proxy that takes the one answer that it is to give, or builds tunnels to 127.0.0.1; and its requests.
 async fn proxy(answer: Option<&'static str>) -> (ProxyAddress, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

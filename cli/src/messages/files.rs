@@ -13,6 +13,9 @@ pub(crate) const TOKEN_PROMPT: &str = "Token (not shown): ";
 pub(crate) const VALUE_ENDS_WITH_NEWLINE: &str =
     "the value ends with a newline, which is part of it; --trim-newline removes it";
 
+pub(crate) const VALUE_IS_EMPTY: &str =
+    "the value is empty; if it came from a pipe, check the command in front of it";
+
 /// There is no terminal to prompt on.
 pub(crate) const NO_TERMINAL: &str = "cannot prompt: standard input is not a terminal";
 

@@ -205,6 +205,9 @@ fn configurations_issuers_and_tokens_of_hosts_may_begin_with_a_mark_and_end_line
         let ended = command(arguments);
         assert!(ended.status.success(), "{arguments:?}: {}", ended.printed);
     }
+    // What a failed command in front of a pipe leaves is a value, and is said.
+    let set = command(&["secrets", "set", "EMPTY", "--file", "/dev/null"]);
+    assert!(set.status.success() && set.printed.contains("note: the value is empty"), "{}", set.printed);
     // A value is bytes: of these, none is dropped.
     private(&dev.directory.path().join("value"), &as_on_windows(&format!("{CANARY}\n")));
     let set = command(&["secrets", "set", "MARKED", "--file", "value"]);
@@ -234,7 +237,7 @@ fn names_that_no_environment_has_are_refused_where_they_are_written() {
     assert_eq!((set.status, set.json()["warnings"].clone()), (201, Value::Null));
     let over = json!({"value": format!("{largest}x")});
     let over = dev.operate("POST", "/v1/apps/shop/secrets/OVER", Some(&over));
-    assert_eq!(over.outcome(), (400, "bad_value".to_owned()), "{}", over.text());
+    assert_eq!(over.outcome(), (413, "value_too_large".to_owned()), "{}", over.text());
     // Only what was taken is there, and a program gets it.
     let list = dev.operate("GET", "/v1/apps/shop/secrets", None).json();
     let names: Vec<&Value> = list["secrets"].as_array().unwrap().iter().map(|one| &one["name"]).collect();

@@ -44,7 +44,7 @@ fn the_package_has_the_command_its_pages_completions_unit_and_configuration() {
     let package = package(out.path());
     let package = package.to_str().unwrap();
     let files = files(package);
-    let (read, run_by_all) = ("-rw-r--r-- root/root".to_owned(), "-rwxr-xr-x root/root".to_owned());
+    let (read, run_by_all) = ("-rw-r--r-- 0/0".to_owned(), "-rwxr-xr-x 0/0".to_owned());
     assert_eq!(files.get("/usr/bin/petsem"), Some(&run_by_all));
     for path in [
         "/usr/lib/systemd/system/petsem.service",
@@ -59,7 +59,7 @@ fn the_package_has_the_command_its_pages_completions_unit_and_configuration() {
     ] {
         assert_eq!(files.get(path), Some(&read), "{path}: {files:?}");
     }
-    assert_eq!(files.get("/etc/petsem/petsem.toml").map(String::as_str), Some("-rw-r----- root/root"));
+    assert_eq!(files.get("/etc/petsem/petsem.toml").map(String::as_str), Some("-rw-r----- 0/0"));
     let pages = tempfile::tempdir().unwrap();
     let written = run(petsem(["man", pages.path().to_str().unwrap()]));
     assert!(written.status.success(), "{}", written.printed);
