@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 
 const CANARY: &str = "canary-field-cases-3e8d40a1";
 
-/// What servers answer in place of a plain key set, and petsem then has.
-fn answers(key: &IssuerKey) -> Vec<(&'static str, u16, Vec<u8>, Result<u64, &'static str>)> {
+/// What a server answers at a path, and how many keys that makes, or why there are none.
+type Case = (&'static str, u16, Vec<u8>, Result<u64, &'static str>);
+
+/// Answers in place of a plain key set.
+fn answers(key: &IssuerKey) -> Vec<Case> {
     let jwk = key.jwk();
     let set = json!({ "keys": [jwk] }).to_string();
     let pretty = serde_json::to_string_pretty(&json!({ "keys": [jwk] })).unwrap().replace('\n', "\r\n");
