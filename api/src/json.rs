@@ -295,15 +295,7 @@ impl<'de> Deserialize<'de> for Node {
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
-                // To JSON Schema, 40.0 is an integer.
-                let is_integer = value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
-                let number = if is_integer {
-                    #[expect(clippy::cast_possible_truncation, reason = "an integer of less than 54 bits")]
-                    Some(Number::from(value as i64))
-                } else {
-                    Number::from_f64(value)
-                };
-                Ok(number.map_or(Node::Null, Node::Number))
+                Ok(Number::from_f64(value).map_or(Node::Null, Node::Number))
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
@@ -344,8 +336,40 @@ impl<'de> IntoDeserializer<'de, ParseError> for Node {
     }
 }
 
+impl Node {
+    /// The same, with a number such as 40.0 as an integer, which it is to JSON Schema.
+    fn with_integer(self) -> Self {
+        match self {
+            Self::Number(number) => Self::Number(integer_of(&number).unwrap_or(number)),
+            other => other,
+        }
+    }
+}
+
+fn integer_of(number: &Number) -> Option<Number> {
+    let value = number.as_f64().filter(|_| number.is_f64())?;
+    let is_integer = value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "an integer of less than 54 bits")]
+    is_integer.then(|| Number::from(value as i64))
+}
+
+/// Only a field that is an integer takes 40.0 for one. A document that is kept, such as a policy, is kept as it was given,
+/// and whether 40.0 is an integer there is its reader's decision.
+macro_rules! integers {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
+            self.with_integer().deserialize_any(visitor)
+        }
+    )*};
+}
+
 impl<'de> Deserializer<'de> for Node {
     type Error = ParseError;
+
+    integers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+    }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParseError> {
         match self {
@@ -415,7 +439,7 @@ impl<'de> Deserializer<'de> for Node {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        bool i128 u128 f32 f64 char str string bytes byte_buf unit
         unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
@@ -676,6 +700,16 @@ mod tests {
         assert_eq!(boot.min_version, Some(40));
         assert_eq!(refusal::<BootRequest>(r#"{"machine":"m","min_version":40.5}"#).0, ErrorCode::BadRequest);
         assert_eq!(refusal::<BootRequest>(r#"{"machine":"m","min_version":-1.0}"#).0, ErrorCode::BadRequest);
+    }
+
+    #[test]
+    fn a_document_within_a_request_keeps_its_numbers_as_they_were_given() {
+        for number in ["1", "1.0", "-0.0", "1e2", "0.1", "9007199254740993", "18446744073709551615", "-1"] {
+            let policy = format!(r#"{{"rules":[{{"claims":{{"project_id":{number}}}}}]}}"#);
+            let put: PutPolicy = from_json(format!(r#"{{"policy":{policy}}}"#).as_bytes()).unwrap();
+            let given: serde_json::Value = serde_json::from_str(&policy).unwrap();
+            assert_eq!(put.policy.to_string(), given.to_string(), "{number}");
+        }
     }
 
     #[test]

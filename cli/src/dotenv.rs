@@ -4,7 +4,8 @@
 //! - `"…"` may span lines and has the escapes `\n \r \t \" \\ \$`; any other backslash is literal, as in a
 //!   shell. `'…'` may span lines and has no escapes. Nothing is expanded.
 //! - Outside single quotes, `$NAME`, `${…}`, `$(…)` and `$$` are refused: some programs expand them in such files and
-//!   others do not, so what is meant is unclear. [`Dollar::Literal`] takes them as they are.
+//!   others do not, so what is meant is unclear. So are `$'…'` and `$"…"`, quotes of shells alone, in front of a value.
+//!   [`Dollar::Literal`] takes them as they are.
 //! - An unquoted value ends at a blank followed by `#`, or with its line, and is trimmed.
 //! - UTF-8, with or without a byte order mark; lines end with LF or CRLF, and a CRLF inside quotes is LF.
 //!
@@ -51,7 +52,7 @@ pub(crate) enum ProblemKind {
     TextAfterQuote,
     Backtick,
     UnquotedPem,
-    /// `$NAME`, `${…}`, `$(…)` or `$$`.
+    /// `$NAME`, `${…}`, `$(…)` or `$$`; or a value that begins with `$'` or `$"`.
     Reference,
     /// A backslash at the end of a line outside quotes, which joins it with the next one in shells and systemd.
     Continuation,
@@ -161,6 +162,9 @@ impl<'a> Scanner<'a> {
         };
         let value = value.trim_matches(BLANKS);
         self.check_references(value, false)?;
+        if (value.starts_with("$'") || value.starts_with("$\"")) && self.dollar == Dollar::Refused {
+            return Err(ProblemKind::Reference);
+        }
         if value.ends_with('\\') && self.dollar == Dollar::Refused {
             return Err(ProblemKind::Continuation);
         }

@@ -115,9 +115,9 @@ fn has_colors() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
 }
 
-/// Whether the terminal shows escapes as text.
+/// Whether the terminal shows escapes as text. One without a name may do so, too.
 fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
+    std::env::var_os("TERM").is_none_or(|value| value.is_empty() || value == "dumb")
 }
 
 /// Whether standard output is a terminal.

@@ -1,6 +1,6 @@
 //! Files that hold tokens, keys or values: read only if no other user can read them, and written the same way.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use petsem_keys::is_open_to_others;
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// Longest token file.
@@ -59,6 +60,11 @@ pub(crate) enum PrivateFileError {
     Exists {
         path: PathBuf,
     },
+    /// Another file got this name meanwhile. What was to be written exists only once, so it is in `kept`, a new file beside.
+    Beside {
+        path: PathBuf,
+        kept: PathBuf,
+    },
     Write {
         path: PathBuf,
         source: io::Error,
@@ -77,6 +83,7 @@ impl PrivateFileError {
             | Self::NotText { path }
             | Self::Utf16 { path }
             | Self::Exists { path }
+            | Self::Beside { path, .. }
             | Self::Write { path, .. } => path,
         }
     }
@@ -215,35 +222,71 @@ impl Reserved {
     /// Writes the content and a newline; both are on the disk when this returns.
     ///
     /// # Errors
-    /// The system's error; the file is then deleted.
-    pub(crate) fn fill(mut self, content: &[u8]) -> Result<(), PrivateFileError> {
-        let written = self.file.write_all(content).and_then(|()| self.file.write_all(b"\n"));
-        self.finish(written)
+    /// [`PrivateFileError::Beside`] if the path is another file by now; the system's error, and then the file is deleted.
+    pub(crate) fn fill(self, content: &[u8]) -> Result<(), PrivateFileError> {
+        self.finish([content, b"\n"])
     }
 
     /// Writes the content and nothing else.
     ///
     /// # Errors
     /// As [`Reserved::fill`].
-    pub(crate) fn fill_exactly(mut self, content: &[u8]) -> Result<(), PrivateFileError> {
-        let written = self.file.write_all(content);
-        self.finish(written)
+    pub(crate) fn fill_exactly(self, content: &[u8]) -> Result<(), PrivateFileError> {
+        self.finish([content, b""])
     }
 
-    fn finish(mut self, written: io::Result<()>) -> Result<(), PrivateFileError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AlreadyExists => PrivateFileError::Exists { path: self.path.clone() },
-            _ => PrivateFileError::Write { path: self.path.clone(), source },
-        };
-        written.and_then(|()| self.file.sync_all()).map_err(failed)?;
-        if self.state == State::Unnamed {
-            let named = linkat(CWD, through_proc(&self.file), CWD, &self.path, AtFlags::SYMLINK_FOLLOW);
-            named.map_err(|error| failed(error.into()))?;
-            sync_parent(&self.path).map_err(failed)?;
+    fn finish(mut self, content: [&[u8]; 2]) -> Result<(), PrivateFileError> {
+        let failed = |path: &Path, source| PrivateFileError::Write { path: path.into(), source };
+        write_all(&mut self.file, content).map_err(|source| failed(&self.path, source))?;
+        match self.state {
+            State::Unnamed => {
+                match linkat(CWD, through_proc(&self.file), CWD, &self.path, AtFlags::SYMLINK_FOLLOW) {
+                    Ok(()) => sync_parent(&self.path).map_err(|source| failed(&self.path, source))?,
+                    Err(Errno::EXIST) => return Err(beside(&self.path, content)),
+                    Err(error) => return Err(failed(&self.path, error.into())),
+                }
+            }
+            State::Named if !self.is_at_its_path() => return Err(beside(&self.path, content)),
+            State::Named | State::Filled => {}
         }
         self.state = State::Filled;
         Ok(())
     }
+
+    /// Whether the path still names this file.
+    fn is_at_its_path(&self) -> bool {
+        let id = |metadata: io::Result<Metadata>| metadata.map(|now| (now.dev(), now.ino())).ok();
+        let own = id(self.file.metadata());
+        own.is_some() && own == id(self.path.symlink_metadata())
+    }
+}
+
+fn write_all(file: &mut File, content: [&[u8]; 2]) -> io::Result<()> {
+    content.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync_all()
+}
+
+/// Names that are tried for a file beside another one.
+const MOST_BESIDE: u32 = 1000;
+
+/// Writes to the first free name beside the path: `PATH.1`, `PATH.2` and so on.
+fn beside(path: &Path, content: [&[u8]; 2]) -> PrivateFileError {
+    for number in 1..=MOST_BESIDE {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        let kept = PathBuf::from(name);
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&kept);
+        let written = created.and_then(|mut file| {
+            write_all(&mut file, content)?;
+            sync_parent(&kept)
+        });
+        match written {
+            Ok(()) => return PrivateFileError::Beside { path: path.into(), kept },
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return PrivateFileError::Write { path: kept, source },
+        }
+    }
+    PrivateFileError::Exists { path: path.into() }
 }
 
 fn parent(path: &Path) -> &Path {
@@ -265,7 +308,7 @@ fn through_proc(file: &File) -> PathBuf {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if self.state == State::Named {
+        if self.state == State::Named && self.is_at_its_path() {
             // Half a token is useless, and would block the next attempt.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -330,7 +373,7 @@ fn open(path: &Path) -> Result<File, PrivateFileError> {
 }
 
 /// A pipe is read only once, so nobody else reads what this command read.
-fn file_or_pipe(path: &Path, file: &File) -> Result<std::fs::Metadata, PrivateFileError> {
+fn file_or_pipe(path: &Path, file: &File) -> Result<Metadata, PrivateFileError> {
     let metadata = file.metadata().map_err(|source| PrivateFileError::Read { path: path.into(), source })?;
     if metadata.is_file() || metadata.file_type().is_fifo() {
         Ok(metadata)
@@ -424,14 +467,35 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"second\n");
     }
 
+    /// What a token is written to exists before the token, and the token only once.
     #[test]
-    fn a_file_that_appears_meanwhile_is_not_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("token");
-        let reserved = Reserved::new(&path).unwrap();
-        std::fs::write(&path, "of another").unwrap();
-        assert!(matches!(reserved.fill(b"late"), Err(PrivateFileError::Exists { .. })));
-        assert_eq!(std::fs::read(&path).unwrap(), b"of another");
+    fn where_another_file_appears_meanwhile_what_was_made_is_kept_beside_it() {
+        let ways = [Reserved::new as fn(&Path) -> Result<Reserved, PrivateFileError>, Reserved::named];
+        for reserve in ways {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("token");
+            for (number, content) in [(1, b"late"), (2, b"more")] {
+                let reserved = reserve(&path).unwrap();
+                let other = directory.path().join("other");
+                std::fs::write(&other, "of another").unwrap();
+                std::fs::rename(&other, &path).unwrap();
+                let kept = directory.path().join(format!("token.{number}"));
+                match reserved.fill(content) {
+                    Err(PrivateFileError::Beside { kept: named, .. }) => assert_eq!(named, kept),
+                    other => panic!("{other:?}"),
+                }
+                assert_eq!(std::fs::read(&path).unwrap(), b"of another");
+                assert_eq!(read_token(&kept).unwrap().as_bytes(), content);
+                std::fs::remove_file(&path).unwrap();
+            }
+            // Nor is the other file deleted if nothing was made.
+            let reserved = reserve(&path).unwrap();
+            let other = directory.path().join("other");
+            std::fs::write(&other, "of another").unwrap();
+            std::fs::rename(&other, &path).unwrap();
+            drop(reserved);
+            assert_eq!(std::fs::read(&path).unwrap(), b"of another");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use petsem_server::{AttemptStatus, NewShare, OPEN_FOR, Settings, ShareAttempt, U
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::private_file::{self, Reserved, STDIN};
+use crate::private_file::{self, PrivateFileError, Reserved, STDIN};
 use crate::{messages, output, remote, value_source};
 
 /// Longest passphrase or share file.
@@ -119,9 +119,7 @@ pub(crate) fn passphrase_from(path: &Path) -> Result<Passphrase, Failure> {
     if path != Path::new(STDIN) && !private_file::is_pipe(path) {
         return Ok(Passphrase::from_file(path)?);
     }
-    let text = secret_text(path)?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Passphrase::new(Zeroizing::new(line.to_owned()))?)
+    Ok(Passphrase::from_text(secret_text(path)?.as_bytes())?)
 }
 
 /// A new passphrase, typed twice; `flag` is the alternative to name in the error.
@@ -142,7 +140,11 @@ fn secret_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
         true => value_source::stdin(MAX_FILE)?,
         false => private_file::read_private(path, MAX_FILE)?,
     };
-    let text = std::str::from_utf8(&bytes).map_err(|_| messages::not_text(path))?;
+    if private_file::is_utf16(&bytes) {
+        return Err(PrivateFileError::Utf16 { path: path.into() }.into());
+    }
+    let bytes = bytes.strip_prefix(private_file::BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let text = std::str::from_utf8(bytes).map_err(|_| messages::not_text(path))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 

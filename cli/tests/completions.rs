@@ -103,6 +103,27 @@ fn zsh_completes_the_commands_that_help_lists() {
     assert_eq!(names(below), commands(&["operator", "--help"]));
 }
 
+/// Those of the package are a line each, so that they fit the command that is installed.
+#[test]
+fn the_completions_of_the_package_load_those_of_the_command() {
+    let command = Path::new(env!("CARGO_BIN_EXE_petsem")).parent().unwrap().display();
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/completions");
+    let script = format!("PATH={command}:$PATH\nsource {files}/petsem.bash\ncomplete -p petsem\n");
+    let registered = shell("bash", &["--norc", "--noprofile", "-s"], &script);
+    assert!(registered.contains("-F _petsem petsem"), "{registered}");
+    let script = format!(
+        "set -x PATH {command} $PATH\nsource {files}/petsem.fish\ncomplete -C 'petsem operator sta'\n"
+    );
+    assert!(shell("fish", &["--no-config"], &script).starts_with("status"));
+    // zsh autoloads the function at the first Tab, which completes, too.
+    let script = format!(
+        "path=({command} $path)\nfpath=({files} $fpath)\ncompdef() {{ print -r -- registered $* }}\n\
+         _arguments() {{ print asked; return 1 }}\nautoload -Uz _petsem\n_petsem\n_petsem\n\
+         print $+functions[_petsem_commands]\n"
+    );
+    assert_eq!(shell("zsh", &["-f", "-s"], &script), "registered _petsem petsem\nasked\nasked\n1\n");
+}
+
 /// A page as a reader sees it. groff warns of anything that it does not understand; lines that it cannot fill are fine.
 fn rendered(page: &Path) -> String {
     let page = page.to_str().unwrap();

@@ -252,3 +252,23 @@ fn a_confirmation_that_was_typed_is_one() {
         assert_eq!(body, Some(String::new()), "{shown}");
     }
 }
+
+/// Errors of the command's own and of the parser of its arguments.
+#[test]
+fn only_a_terminal_that_shows_colors_gets_them() {
+    for (environment, has_colors) in [
+        ("TERM=xterm", true),
+        ("TERM=xterm-256color NO_COLOR=", true),
+        ("TERM=xterm NO_COLOR=1", false),
+        ("TERM=xterm NO_COLOR=0", false),
+        ("TERM=dumb", false),
+        ("-u TERM", false),
+    ] {
+        for arguments in ["config check /nowhere/petsem.toml", "nonsense"] {
+            let script = format!(r#"env {environment} "$PETSEM" {arguments}; echo "status=$?""#);
+            let Ended { shown, .. } = Terminal::run(&script, b"").ended();
+            assert_eq!(shown.contains('\x1b'), has_colors, "{environment} {arguments}: {shown}");
+            assert!(shown.contains("error") && shown.contains("status="), "{shown}");
+        }
+    }
+}

@@ -14,6 +14,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,31 @@ fn transcripts_match_the_command_line() {
         }
     }
     assert!(different.is_empty(), "{}\nPETSEM_BLESS=1 regenerates them", different.join("\n"));
+}
+
+/// They are in the package, and `cargo deb` runs no command that could write them.
+#[test]
+fn man_pages_of_the_package_are_those_that_the_command_writes() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/man");
+    let written = tempfile::tempdir().unwrap();
+    petsem(&["man", "."], Stdio::null(), written.path());
+    let pages = |directory: &Path| -> BTreeMap<PathBuf, String> {
+        let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        paths.map(|path| (path.file_name().unwrap().into(), fs::read_to_string(path).unwrap())).collect()
+    };
+    let (mut old, new) = (pages(&kept), pages(written.path()));
+    if std::env::var_os("PETSEM_BLESS").is_some_and(|bless| bless == "1") {
+        for name in old.keys().filter(|name| !new.contains_key(*name)) {
+            fs::remove_file(kept.join(name)).unwrap();
+        }
+        for (name, page) in new.iter().filter(|(name, page)| old.get(*name) != Some(*page)) {
+            fs::write(kept.join(name), page).unwrap();
+        }
+        old = pages(&kept);
+    }
+    let differs = |name: &&PathBuf| old.get(*name) != new.get(*name);
+    let different: BTreeSet<&PathBuf> = old.keys().chain(new.keys()).filter(differs).collect();
+    assert_eq!(different, BTreeSet::new(), "PETSEM_BLESS=1 regenerates them");
 }
 
 /// The transcript with the actual output.

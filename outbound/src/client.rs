@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -200,7 +200,10 @@ impl OutboundClient {
 fn trusting_file(path: &Path) -> Result<ClientConfig, OutboundSetupError> {
     let unreadable = |source| OutboundSetupError::CaFile { path: path.to_owned(), source };
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+    let text = std::fs::read(path).map_err(|source| unreadable(pem::Error::Io(source)))?;
+    // With a byte order mark in front of it, the first certificate would be skipped.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    for certificate in CertificateDer::pem_slice_iter(text) {
         let unusable = |source| OutboundSetupError::Certificate { path: path.to_owned(), source };
         roots.add(certificate.map_err(unreadable)?).map_err(unusable)?;
     }

@@ -76,7 +76,7 @@ pub(crate) fn bearer(path: &Path) -> std::io::Result<HeaderValue> {
     // Its final capacity from the start: a growing buffer would leave copies in memory.
     let mut text = Zeroizing::new(String::with_capacity(64 * 1024));
     std::fs::File::open(path)?.take(TOKEN_MAXIMUM).read_to_string(&mut text)?;
-    let token = text.trim();
+    let token = text.trim_start_matches('\u{feff}').trim();
     let header = Zeroizing::new(format!("Bearer {token}"));
     let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     let header = HeaderValue::from_str(&header).ok().filter(|_| is_token);

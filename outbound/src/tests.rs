@@ -235,6 +235,15 @@ fn a_ca_file_without_a_certificate_is_refused_when_the_client_is_made() {
     assert!(matches!(error, OutboundSetupError::NoCertificate { .. }), "{error:?}");
 }
 
+#[tokio::test]
+async fn a_ca_file_may_begin_with_a_byte_order_mark() {
+    let party = ThirdParty::start("localhost", OK).await;
+    let pem = std::fs::read_to_string(party.ca.path()).unwrap();
+    std::fs::write(party.ca.path(), format!("\u{feff}{}", pem.replace('\n', "\r\n"))).unwrap();
+    let answer = party.client(&["localhost"], WITHIN).get(&party.url("/"), 2).await.unwrap();
+    assert_eq!(answer.status, 200);
+}
+
 /// A proxy that takes the one answer that it is to give, or builds tunnels to 127.0.0.1; and its requests.
 async fn proxy(answer: Option<&'static str>) -> (ProxyAddress, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -343,7 +352,7 @@ async fn a_token_goes_to_its_origin_alone_and_is_read_anew_for_each_call() {
     let client = party.client_with(&["localhost", "127.0.0.1"], None, Some(file.path()));
     let empty = client.get(&party.url("/openid/v1/jwks"), 2).await.unwrap_err().to_string();
     assert!(empty.contains(file.path().to_str().unwrap()) && empty.contains("it has no token"), "{empty}");
-    for token in ["canary-1", "canary-2\n"] {
+    for token in ["canary-1", "\u{feff}canary-2\r\n"] {
         std::fs::write(file.path(), token).unwrap();
         client.get(&party.url("/openid/v1/jwks"), 2).await.unwrap();
     }

@@ -62,18 +62,25 @@ impl Passphrase {
         Ok(Self { text, parameters: Argon2Parameters::RECOMMENDED })
     }
 
-    /// The seal of the passphrase in a file that only its owner can read; one newline at its end is ignored.
+    /// The seal of the passphrase in a file that only its owner can read, as [`Passphrase::from_text`] takes it.
     ///
     /// # Errors
     /// [`PassphraseError::File`] if it cannot be read, is open to others, or is not a file; as
     /// [`Passphrase::new`] for its content.
     pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
-        // Two bytes more than a passphrase and its newline: longer content is refused, not cut.
-        let mut content = Zeroizing::new([0; LONGEST + 2]);
-        let content = private_file::read(path, content.as_mut())?;
-        let line = content.strip_suffix(b"\n").unwrap_or(content);
-        let text = std::str::from_utf8(line).map_err(|_| PassphraseError::NotTypeable)?;
-        Self::new(Zeroizing::new(text.to_owned()))
+        // One byte more than a passphrase and what is ignored: longer content is refused, not cut.
+        let mut content = Zeroizing::new([0; private_file::MARK_AND_NEWLINE + LONGEST + 1]);
+        Self::from_text(private_file::read(path, content.as_mut())?)
+    }
+
+    /// The seal of a passphrase that comes from a file or a pipe. A byte order mark and one newline are ignored: who types
+    /// the passphrase types neither.
+    ///
+    /// # Errors
+    /// As [`Passphrase::new`].
+    pub fn from_text(content: &[u8]) -> Result<Self, PassphraseError> {
+        let text = std::str::from_utf8(private_file::without_mark_and_newline(content));
+        Self::new(Zeroizing::new(text.map_err(|_| PassphraseError::NotTypeable)?.to_owned()))
     }
 
     /// The passphrase itself, for the process that opens the store with it.

@@ -70,6 +70,16 @@ pub(crate) fn read<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], Pr
     Ok(buffer.get(..length).unwrap_or_default())
 }
 
+/// Most bytes that [`without_mark_and_newline`] drops.
+pub(crate) const MARK_AND_NEWLINE: usize = 3 + 2;
+
+/// Text as editors write it, without the byte order mark of UTF-8 and one newline at its end.
+pub(crate) fn without_mark_and_newline(content: &[u8]) -> &[u8] {
+    let text = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let line = text.strip_suffix(b"\n").unwrap_or(text);
+    if line.len() < text.len() { line.strip_suffix(b"\r").unwrap_or(line) } else { line }
+}
+
 /// The checks use the open file, so it cannot be replaced between check and use.
 fn open(path: &Path) -> Result<File, PrivateFileFault> {
     // NONBLOCK: a FIFO in its place must not make this wait for a writer.

@@ -128,10 +128,10 @@ impl Tpm2 {
 
     fn read_pin(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Tpm2Error> {
         let Some(path) = &self.settings.pin_file else { return Ok(None) };
-        let mut buffer = Zeroizing::new([0; PIN_MAXIMUM + 2]);
+        let mut buffer = Zeroizing::new([0; PIN_MAXIMUM + private_file::MARK_AND_NEWLINE + 1]);
         let content =
             private_file::read(path, buffer.as_mut()).map_err(|source| Tpm2Error::PinFile { source })?;
-        let content = content.strip_suffix(b"\n").unwrap_or(content);
+        let content = private_file::without_mark_and_newline(content);
         // A TPM removes trailing zero bytes; a text has none.
         let is_pin = (1..=PIN_MAXIMUM).contains(&content.len())
             && std::str::from_utf8(content).is_ok_and(|pin| !pin.contains(char::is_control));

@@ -47,7 +47,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file exists and is not a petsem database.
-    #[error("{path} is not a petsem database; name another data directory, or move the file away")]
+    #[error(
+        "{path} is not a petsem database; if it was one, put a copy of the data directory back (docs/copies.md), otherwise \
+         name another data directory, or move the file away"
+    )]
     NotPetsem {
         /// The database file.
         path: PathBuf,
@@ -76,7 +79,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The file is a petsem database and its structure is damaged.
-    #[error("{path} is damaged: {source}; restore it from a backup")]
+    #[error("{path} is damaged: {source}; put a copy of the data directory back (docs/copies.md)")]
     Corrupt {
         /// The database file.
         path: PathBuf,

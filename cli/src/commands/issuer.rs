@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use petsem_api::{Approval, IssuerId, IssuerList, PutIssuer};
+use petsem_api::{Approval, IssuerId, IssuerList, PutIssuer, from_json};
 
 use crate::arguments::ServerArguments;
 use crate::failure::Failure;
@@ -95,7 +95,8 @@ impl Registration {
     /// Reads the file.
     pub(crate) fn request(&self) -> Result<PutIssuer, Failure> {
         let bytes = value_source::public_text_or_stdin(&self.file, MAX_ISSUER)?;
-        serde_json::from_slice(&bytes).map_err(|error| messages::invalid_issuer(&self.file, &error))
+        // As the server reads it: names are unique, and no error repeats a part of the file, which may be a key.
+        from_json(&bytes).map_err(|error| messages::invalid_issuer(&self.file, &error))
     }
 }
 
@@ -155,6 +156,44 @@ impl Delete {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What people give in place of a registration is often a private key, so nothing of it is repeated.
+    #[test]
+    fn a_file_that_is_no_registration_is_refused_without_a_word_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = r#"{"kty":"OKP","crv":"Ed25519","x":"CANARY","d":"CANARY"}"#;
+        let pem = "-----BEGIN OPENSSH PRIVATE KEY-----\nCANARY\n-----END OPENSSH PRIVATE KEY-----\n";
+        let with = |fields: &str| format!(r#"{{"issuer":"https://i.example",{fields}}}"#).into_bytes();
+        let malformed =
+            |line, column| format!("the body is not well-formed JSON, at line {line}, column {column}");
+        let wrong_type = |field: &str| format!("a wrong type or a number out of range (field {field})");
+        let json_text = |text: &str| serde_json::Value::from(text).to_string().into_bytes();
+        for (content, fault) in [
+            (pem.into(), malformed(1, 2)),
+            (b"0\x82\x04\xbd\x02\x01CANARY".to_vec(), malformed(1, 2)),
+            (b"ssh-ed25519 CANARY".to_vec(), malformed(1, 1)),
+            (json_text(pem), "the body is JSON, but not an object".to_owned()),
+            (json_text(key), "the body is JSON, but not an object".to_owned()),
+            (format!("[{key}]").into_bytes(), "the body is JSON, but not an object".to_owned()),
+            (
+                with(&format!(r#""keys":{key},"keys":{key}"#)),
+                "a name occurs twice in one object, at line 1, column 156 of the body".to_owned(),
+            ),
+            (with(r#""algorithms":"CANARY""#), wrong_type("algorithms")),
+            (with(r#""algorithms":["ES256"],"jwks_url":["CANARY"]"#), wrong_type("jwks_url")),
+            (
+                with(r#""algorithms":["ES256"],"CANARY":"CANARY""#),
+                "unknown field; known are issuer, algorithms, keys, jwks_url, discovery, longest_life_seconds, \
+                 longest_boot_life_seconds, audiences, audience_claim, types, boot_claims (in the body)"
+                    .to_owned(),
+            ),
+        ] {
+            let file = directory.path().join("given.json");
+            std::fs::write(&file, &content).unwrap();
+            let refused = Registration { file: file.clone(), replace: false }.request().unwrap_err();
+            assert_eq!(refused.fact, format!("{} is not an issuer: {fault}", file.display()));
+        }
+    }
 
     #[test]
     fn the_registrations_of_the_page_about_issuers_parse() {

@@ -178,6 +178,56 @@ fn what_other_programs_expand_is_refused_unless_it_is_in_single_quotes_or_taken_
     }
 }
 
+/// What people hand over in place of a `.env` file, and lines that shells read in another way.
+#[test]
+fn what_other_tools_write_is_refused_by_line_or_taken_as_it_stands() {
+    use ProblemKind::{BadName, NoEqualsSign, Reference, TextAfterQuote, UnclosedQuote};
+    let refused: [(&str, &[(usize, ProblemKind)]); 20] = [
+        // YAML, JSON, INI.
+        ("A: b\nC: d\n", &[(1, NoEqualsSign), (2, NoEqualsSign)]),
+        ("A=|\n  two\n  lines\n", &[(2, NoEqualsSign), (3, NoEqualsSign)]),
+        ("{\"A\": \"b\"}\n", &[(1, NoEqualsSign)]),
+        ("[production]\nA=b\n", &[(1, NoEqualsSign)]),
+        // Shells: bash, fish, PowerShell, cmd.
+        ("A=$'a\\nb'\n", &[(1, Reference)]),
+        ("A=$\"text\"\n", &[(1, Reference)]),
+        ("A=$(pass show a)\n", &[(1, Reference)]),
+        ("A=\"b\" C=d\n", &[(1, TextAfterQuote)]),
+        ("A='b'\"c\"\n", &[(1, TextAfterQuote)]),
+        ("A=\"b\"; export A\n", &[(1, TextAfterQuote)]),
+        ("A+=b\n", &[(1, BadName)]),
+        ("A=(b c)\nunset A\nexport A\n", &[(2, NoEqualsSign), (3, NoEqualsSign)]),
+        ("source other.env\n. other.env\n", &[(1, NoEqualsSign), (2, NoEqualsSign)]),
+        ("A=<<END\nb\nEND\n", &[(2, NoEqualsSign), (3, NoEqualsSign)]),
+        ("set -x A b\nset -gx A=b\n", &[(1, NoEqualsSign), (2, BadName)]),
+        ("$env:A = \"b\"\n", &[(1, BadName)]),
+        ("set A=b\n", &[(1, BadName)]),
+        // Quotes of other languages.
+        ("A='it''s'\n", &[(1, TextAfterQuote)]),
+        ("A=\"\"\"\nb\n\"\"\"\n", &[(1, TextAfterQuote), (2, NoEqualsSign), (3, NoEqualsSign)]),
+        ("A=\"b\n", &[(1, UnclosedQuote)]),
+    ];
+    for (file, expected) in refused {
+        assert_eq!(problems(file.as_bytes()), expected, "{file:?}");
+    }
+    // All readers of such files take these alike.
+    for taken in [
+        "it's",
+        "Server=db;Password=a;b",
+        "“quoted”",
+        "~/x",
+        "%PATH%",
+        "<(x)",
+        "a|b&c",
+        "!x",
+        "\\u0041",
+        "@/x",
+    ] {
+        assert_eq!(value(&format!("A={taken}\n")), taken);
+    }
+    assert_eq!(read_as(b"A=$'a\\nb'\n", Dollar::Literal), pairs(&[("A", "$'a\\nb'")]));
+}
+
 #[test]
 fn a_line_that_other_programs_would_join_with_the_next_is_refused() {
     assert_eq!(problems(b"A=one \\\nB=2\n"), [(1, ProblemKind::Continuation)]);

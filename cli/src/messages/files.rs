@@ -13,6 +13,9 @@ pub(crate) const TOKEN_PROMPT: &str = "Token (not shown): ";
 pub(crate) const VALUE_ENDS_WITH_NEWLINE: &str =
     "the value ends with a newline, which is part of it; --trim-newline removes it";
 
+pub(crate) const VALUE_IS_EMPTY: &str =
+    "the value is empty; if it came from a pipe, check the command in front of it";
+
 /// There is no terminal to prompt on.
 pub(crate) const NO_TERMINAL: &str = "cannot prompt: standard input is not a terminal";
 
@@ -66,6 +69,16 @@ impl From<PrivateFileError> for Failure {
                 format!("{path} already exists; not overwritten"),
                 "name a file that does not exist",
             ),
+            PrivateFileError::Beside { kept, .. } => {
+                let kept = kept.display();
+                Self::new(
+                    Exit::Refused,
+                    format!(
+                        "{path} was created by another program meanwhile; what this command made is in {kept}"
+                    ),
+                    format!("use {kept}: repeating the command would make another one"),
+                )
+            }
             PrivateFileError::Write { source, .. } => Self::new(
                 Exit::Refused,
                 format!("{path} cannot be written: {source}"),
@@ -211,7 +224,7 @@ fn dotenv_problem(kind: ProblemKind) -> String {
         ProblemKind::Backtick => "backticks are not quotes here; use single or double quotes",
         ProblemKind::UnquotedPem => "put a key of several lines in quotes",
         ProblemKind::Reference => {
-            "unclear dollar sign: some programs expand $NAME, ${…}, $(…) and $$ in such files; write the value in single \
+            "unclear dollar sign: some programs expand $NAME, ${…}, $(…), $$ and $'…' in such files; write the value in single \
              quotes to take it as it is, or give --literal for the whole file"
         }
         ProblemKind::Continuation => {

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom, LeftOutKey};
+use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom, LeftOutKey, ParseError};
 use petsem_policy::evaluate::{BOOT_LIFE_SECONDS, READ_LIFE_SECONDS};
 
 use super::phrasing::{counted, file_name};
 use crate::failure::{Exit, Failure};
 
-pub(crate) fn invalid_issuer(path: &Path, error: &serde_json::Error) -> Failure {
+pub(crate) fn invalid_issuer(path: &Path, error: &ParseError) -> Failure {
     Failure::new(
         Exit::Usage,
         format!("{} is not an issuer: {error}", file_name(path)),

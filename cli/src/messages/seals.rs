@@ -40,6 +40,12 @@ pub(crate) fn attempt(attempt: &AttemptStatus) -> Vec<String> {
             attempt.open_until
         ),
     });
+    lines.extend(attempt.unlocked.iter().map(|refusal| {
+        format!(
+            "{refusal}: shares that wait may be swapped to disk; raise the limit of locked memory (ulimit -l) for that \
+             command, or disable swap, before you give one"
+        )
+    }));
     lines
 }
 

@@ -25,12 +25,12 @@ pub struct Credentials {
 
 impl Credentials {
     /// Credentials from token text: `fm2_…` (several joined by commas) or a JWT, with or without a preceding
-    /// `FlyV1` or `Bearer`. Surrounding white space is ignored.
+    /// `FlyV1` or `Bearer`. Surrounding white space is ignored, and a byte order mark.
     ///
     /// # Errors
     /// [`CredentialsError`]: the text is not a token.
     pub fn new(text: &str) -> Result<Self, CredentialsError> {
-        let mut bare = text.trim();
+        let mut bare = text.trim_start_matches('\u{feff}').trim();
         while let Some(rest) = without_scheme(bare) {
             bare = rest.trim_start();
         }
@@ -138,6 +138,7 @@ mod tests {
         assert_eq!(header("Bearer FlyV1  fm2_abc,fm2_def"), "FlyV1 fm2_abc,fm2_def");
         assert_eq!(header("eyJ.a.b"), "Bearer eyJ.a.b");
         assert_eq!(header("bearer eyJ.a.b"), "Bearer eyJ.a.b");
+        assert_eq!(header("\u{feff}fm2_abc\r\n"), "FlyV1 fm2_abc");
     }
 
     #[test]

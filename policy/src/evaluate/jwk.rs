@@ -18,8 +18,14 @@ use super::text::KeyProblem;
 
 /// Members of private and symmetric keys (RFC 7518 §6.2.2, §6.3.2, §6.4; `priv` of algorithm key pairs).
 const PRIVATE_PARTS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
+/// The end of the first line of every private key in PEM.
+const PRIVATE_PEM: &str = "PRIVATE KEY-----";
+/// How many layers of text in text are searched for private keys.
+const MAX_TEXTS: usize = 3;
 /// The members that are understood; all of them are public.
 const PUBLIC_PARTS: [&str; 10] = ["kty", "crv", "kid", "use", "key_ops", "alg", "n", "e", "x", "y"];
+/// Those of them that are numbers, in base64url.
+const NUMBERS: [&str; 4] = ["n", "e", "x", "y"];
 /// Shortest accepted RSA modulus, in bits (RFC 7518 §3.3).
 const SHORTEST_RSA: usize = 2048;
 /// Longest accepted RSA modulus, in bits: it bounds the cost of a verification.
@@ -99,9 +105,10 @@ impl Key {
     }
 }
 
-/// The id of a key that is left out, if it has one.
+/// The id of a key that is left out, if it has one that may be shown.
 pub(super) fn id_of(value: &Value) -> Option<&str> {
-    value.get("kid").and_then(Value::as_str)
+    let id = value.get("kid").and_then(Value::as_str);
+    id.filter(|id| private_text(id, MAX_TEXTS).is_none())
 }
 
 /// The thumbprints of the keys of a set that are in it with their private part.
@@ -118,29 +125,50 @@ pub(super) fn exposed(set: &[Value]) -> Vec<String> {
 }
 
 /// What is kept of a key of a registration: the members that are understood, and nothing else of its text. A value of
-/// another type becomes `false`, which is as wrong as it was: without it the key might become usable.
+/// another type, or a number that cannot be read, becomes `false`, which is as wrong as it was: without it the key might
+/// become usable.
 pub(super) fn public_members(value: &Value) -> Value {
     let Value::Object(members) = value else { return Value::Null };
-    let kept = |value: &Value| match value {
+    let is_unread =
+        |name: &str| NUMBERS.into_iter().any(|member| member == name && octets(members, member).is_err());
+    let kept = |name: &str, value: &Value| match value {
+        Value::String(_) if is_unread(name) => Value::Bool(false),
         Value::String(_) => value.clone(),
         Value::Array(items) => items.iter().filter(|item| item.is_string()).cloned().collect(),
         _ => Value::Bool(false),
     };
-    let members =
+    let understood =
         members.iter().filter(|(name, value)| PUBLIC_PARTS.contains(&name.as_str()) && !value.is_null());
-    members.map(|(name, value)| (name.clone(), kept(value))).collect()
+    understood.map(|(name, value)| (name.clone(), kept(name, value))).collect()
 }
 
-/// The member, at any depth, that others must not see.
+/// What others must not see, at any depth: a member, or text that holds a private key.
 pub(super) fn private_part(json: &Value) -> Option<&'static str> {
+    private_within(json, MAX_TEXTS)
+}
+
+/// `texts` bounds how often text in text is read as JSON.
+fn private_within(json: &Value, texts: usize) -> Option<&'static str> {
     match json {
+        Value::String(text) => private_text(text, texts),
         Value::Object(members) => PRIVATE_PARTS
             .into_iter()
             .find(|member| members.contains_key(*member))
-            .or_else(|| members.values().find_map(private_part)),
-        Value::Array(items) => items.iter().find_map(private_part),
+            .or_else(|| members.values().find_map(|value| private_within(value, texts))),
+        Value::Array(items) => items.iter().find_map(|item| private_within(item, texts)),
         _ => None,
     }
+}
+
+/// A private key pasted where a public one belongs: in PEM (RFC 7468; OpenSSH's own form ends alike), or a JWK that was
+/// turned into text once more.
+fn private_text(text: &str, texts: usize) -> Option<&'static str> {
+    if text.contains(PRIVATE_PEM) {
+        return Some(PRIVATE_PEM);
+    }
+    let texts = texts.checked_sub(1).filter(|_| text.trim_start().starts_with(['{', '[', '"']))?;
+    let json = serde_json::from_str(text).ok()?;
+    private_within(&json, texts)
 }
 
 impl KeyKind {

@@ -34,12 +34,15 @@ impl Jwks {
     /// # Errors
     /// [`JwksError`] if a key has its private part, or no key can verify any of the algorithms.
     pub fn parse(json: &str, algorithms: &[Algorithm]) -> Result<Self, JwksError> {
-        let set = read(json)?;
-        // Of a registration nothing private may be sent on, wherever it is.
+        if json.len() > MAX_JWKS_BYTES {
+            return Err(JwksError::TooLong);
+        }
+        // Of a registration nothing private may be sent on, wherever it is, and whatever else is wrong.
         let whole: Value = serde_json::from_str(json).map_err(JwksError::Json)?;
         if let Some(member) = jwk::private_part(&whole) {
             return Err(JwksError::PrivatePart { member });
         }
+        let set = read(json)?;
         let keys = Self::of(&set, algorithms);
         if !keys.is_empty() {
             return Ok(keys);

@@ -33,7 +33,7 @@ pub enum JwksError {
          seen it by now"
     )]
     PrivatePart {
-        /// The member of the key.
+        /// The member of the key, or `PRIVATE KEY-----` of a PEM.
         member: &'static str,
     },
 }
@@ -81,7 +81,7 @@ pub enum KeyProblem {
     /// A private or symmetric part (RFC 7518 §6).
     #[error("has its private part ({member:?}), so others may have seen it; replace it")]
     PrivatePart {
-        /// The member of the key.
+        /// The member of the key, or `PRIVATE KEY-----` of a PEM.
         member: &'static str,
     },
     /// Another entry of the set has its private part.

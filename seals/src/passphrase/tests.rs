@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand_core::{CryptoRng, UnwrapErr};
 use zeroize::Zeroizing;
 
-use super::{Argon2Parameters, HEADER_LENGTH, Header, PASSPHRASE_KIND, Passphrase};
+use super::{Argon2Parameters, HEADER_LENGTH, Header, PASSPHRASE_KIND, Passphrase, PassphraseError};
 
 const CONTEXT: SealContext = SealContext::root_key([1; 16], [2; 16], 3);
 const WORDS: &str = "correct horse battery staple";
@@ -54,6 +54,23 @@ fn argon2id_gives_the_tag_of_rfc_9106() {
         data_encoding::HEXLOWER.encode(&tag),
         "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"
     );
+}
+
+#[test]
+fn a_file_holds_what_a_person_types_and_whatever_else_it_has_is_refused() {
+    let read = |content: &[u8]| Passphrase::from_text(content).map(|read| read.expose_text().to_string());
+    for written in ["{}", "{}\n", "{}\r\n", "\u{feff}{}", "\u{feff}{}\n", "\u{feff}{}\r\n"] {
+        let content = written.replace("{}", WORDS);
+        assert_eq!(read(content.as_bytes()).unwrap(), WORDS, "{written:?}");
+    }
+    // Two lines, blanks, a newline of its own, UTF-16, nothing.
+    let wide: Vec<u8> =
+        std::iter::once(0xfeff).chain(WORDS.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let written = ["{}\n\n", "{} \n", " {}", "{}\r", "\n", "\u{feff}\r\n", ""];
+    let refused = written.map(|written| written.replace("{}", WORDS).into_bytes());
+    for content in refused.iter().chain([&wide]) {
+        assert!(matches!(read(content), Err(PassphraseError::NotTypeable)), "{content:?}");
+    }
 }
 
 #[test]

@@ -197,11 +197,10 @@ fn check_tries(token: &str, is_locked: bool, is_last_try: bool) -> Result<(), Pk
 }
 
 fn read_pin(path: &Path) -> Result<AuthPin, Pkcs11Error> {
-    let mut buffer = Zeroizing::new([0; PIN_MAXIMUM + 1]);
+    let mut buffer = Zeroizing::new([0; PIN_MAXIMUM + private_file::MARK_AND_NEWLINE + 1]);
     let content =
         private_file::read(path, buffer.as_mut()).map_err(|source| Pkcs11Error::PinFile { source })?;
-    let content = content.strip_suffix(b"\n").unwrap_or(content);
-    let pin = std::str::from_utf8(content)
+    let pin = std::str::from_utf8(private_file::without_mark_and_newline(content))
         .ok()
         .filter(|pin| !pin.is_empty() && pin.len() <= PIN_MAXIMUM && !pin.contains(char::is_control))
         .ok_or_else(|| Pkcs11Error::PinText { pin_file: path.into() })?;

@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use petsem_engine::{LockedText, Timestamp, new_request_id};
+use petsem_engine::{KeyMemory, LockedText, Timestamp, new_request_id};
 use petsem_seals::ShareSet;
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
@@ -51,6 +51,8 @@ pub struct AttemptStatus {
     pub missing: u8,
     /// When it ends (RFC 3339).
     pub open_until: String,
+    /// Why the shares that wait may be swapped to disk, if they may.
+    pub unlocked: Option<String>,
 }
 
 /// A share that was given; never its text.
@@ -138,6 +140,7 @@ impl ShareAttempt {
             given: self.waiting.iter().map(|waiting| waiting.given.clone()).collect(),
             missing: self.missing(),
             open_until: self.open_until.clone(),
+            unlocked: unlocked(),
         }
     }
 
@@ -235,6 +238,14 @@ impl ShareAttempt {
         let missing = |(place, set)| self.filled(place, set).progress().missing();
         self.sets.iter().enumerate().map(missing).min().unwrap_or_default()
     }
+}
+
+/// Why the memory that shares wait in is not locked, if it is not: known before the first share is given.
+fn unlocked() -> Option<String> {
+    // The first one maps the pages.
+    drop(LockedText::new("any"));
+    let memory = KeyMemory::of_this_process();
+    memory.refusal.filter(|_| memory.unlocked > 0).map(|refusal| refusal.to_string())
 }
 
 impl Drop for ShareAttempt {

@@ -65,16 +65,19 @@ impl Set {
     }
 
     fn trimmed(&self, value: petsem_api::Value) -> petsem_api::Value {
-        match value.expose_bytes() {
+        let value = match value.expose_bytes() {
             [text @ .., b'\n'] if self.trim_newline => {
                 let text = text.strip_suffix(b"\r").unwrap_or(text);
                 petsem_api::Value::new(text.to_vec())
             }
-            [.., b'\n'] => {
-                output::notice(messages::VALUE_ENDS_WITH_NEWLINE);
-                value
-            }
             _ => value,
+        };
+        match value.expose_bytes() {
+            // As of a pipe whose first command failed.
+            [] => output::notice(messages::VALUE_IS_EMPTY),
+            [.., b'\n'] if !self.trim_newline => output::notice(messages::VALUE_ENDS_WITH_NEWLINE),
+            _ => {}
         }
+        value
     }
 }

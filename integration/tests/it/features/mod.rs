@@ -9,6 +9,7 @@ mod boots;
 mod dischargers;
 mod exchange;
 mod explanations;
+mod field_cases;
 mod foreign_signers;
 mod habits;
 mod identities;

@@ -29,8 +29,10 @@ impl Gathering {
 
     fn start_with(installation: &Installation, arguments: &[&str], log: &str) -> Self {
         let arguments: Vec<&str> = ["operator"].into_iter().chain(arguments.iter().copied()).collect();
-        let mut command = installation.with_configuration(&arguments);
-        let printed = installation.path(log);
+        Self::run(installation.with_configuration(&arguments), installation.path(log))
+    }
+
+    fn run(mut command: Command, printed: PathBuf) -> Self {
         let file = File::create(&printed).unwrap();
         command.arg("--gather-shares").stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let gathering = Self { child: command.spawn().unwrap(), printed };
@@ -217,4 +219,37 @@ fn a_store_without_shares_gathers_none() {
     let mut command = installation.with_configuration(&["operator", "audit", "verify", "--gather-shares"]);
     command.stdin(Stdio::null());
     refused(&run(command), &["no seal of this store has shares", "without --gather-shares"]);
+}
+
+#[test]
+fn an_attempt_whose_memory_cannot_be_locked_says_so_before_a_share_is_given() {
+    let (installation, shares) = with_shares();
+    let mut plain =
+        installation.with_configuration(&["operator", "recover", "--operator", "lee@example.com"]);
+    plain.arg("--out").arg(installation.path("second.token"));
+    // Root may lock any memory unless it drops the capability.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set", "-ipc_lock", "prlimit", "--memlock=0:0"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    let told = "the system did not lock memory: ";
+    let gathering = Gathering::run(command, installation.path("gathering.log"));
+    gathering.wait_for(told);
+    let shown = operator(&installation, &["share", "--show"], &[]);
+    assert!(done(&shown).contains(told) && shown.printed.contains("ulimit -l"), "{}", shown.printed);
+    // It is a warning: whoever gives a share has read it.
+    for share in &shares[..2] {
+        assert!(done(&give(&installation, share)).contains(told));
+    }
+    assert!(gathering.done().contains("second.token"));
+    // Where the system locks the memory, nothing is said.
+    let token = installation.path("third.token");
+    let out = token.to_str().unwrap();
+    let gathering =
+        Gathering::start(&installation, &["recover", "--operator", "max@example.com", "--out", out]);
+    let shown = operator(&installation, &["share", "--show"], &[]);
+    assert!(!done(&shown).contains("lock memory") && !gathering.printed().contains("lock memory"));
 }

@@ -1,10 +1,12 @@
-//! docs/vulnerability-classes.md and docs/security-evidence.md name only tests and constants that exist.
+//! docs/vulnerability-classes.md, docs/security-evidence.md and docs/field-cases.md name only tests and constants that
+//! exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const CLASSES: &str = include_str!("../../../../docs/vulnerability-classes.md");
+const FIELD_CASES: &str = include_str!("../../../../docs/field-cases.md");
 const EVIDENCE: &str = include_str!("../../../../docs/security-evidence.md");
 
 /// The commands in a part of the page: backquoted texts that name a package of the workspace and a target.
@@ -63,6 +65,21 @@ fn every_vulnerability_class_names_tests_and_each_of_them_exists() {
         assert!(commands.len() >= 2, "class {number} names {commands:?}");
     }
     assert_eq!(missing(CLASSES), BTreeSet::new());
+}
+
+#[test]
+fn every_kind_of_field_case_names_tests_and_each_of_them_exists() {
+    let kinds: Vec<(&str, Vec<&str>)> = FIELD_CASES
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(". "))
+        .map(|(number, row)| (number, commands(row)))
+        .collect();
+    let numbers: Vec<&str> = kinds.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, ["1", "2", "3", "4", "5", "6", "7"]);
+    for (number, commands) in &kinds {
+        assert!(commands.len() >= 3, "kind {number} names {commands:?}");
+    }
+    assert_eq!(missing(FIELD_CASES), BTreeSet::new());
 }
 
 /// The commands of a page whose tests do not exist.

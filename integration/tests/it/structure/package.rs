@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use petsem_integration::installation::Installation;
 use petsem_integration::server::{binary, petsem, run};
 use petsem_server::Settings;
 
@@ -24,18 +25,26 @@ fn files(package: &str) -> BTreeMap<String, String> {
     files.collect()
 }
 
+/// The package of the tests' own petsem, as `cargo deb` builds it.
+fn package(out: &Path) -> PathBuf {
+    let profile = binary().parent().unwrap();
+    let program = profile.parent().unwrap().join("tools/bin/cargo-deb");
+    assert!(program.exists(), "{} does not exist: run ./test once, which builds it", program.display());
+    let mut command = Command::new(program);
+    command.args(["--locked", "--no-build", "--profile", "dev", "--strip", "--fast", "-p", "petsem", "-o"]);
+    command.arg(out).env("CARGO_TARGET_DIR", profile.parent().unwrap());
+    let built = command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    PathBuf::from(String::from_utf8(built.stdout).unwrap().trim())
+}
+
 #[test]
 fn the_package_has_the_command_its_pages_completions_unit_and_configuration() {
     let out = tempfile::tempdir().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/deb");
-    let built = output(
-        script.to_str().unwrap(),
-        &["--binary", binary().to_str().unwrap(), out.path().to_str().unwrap()],
-    );
-    let package = PathBuf::from(built.trim());
+    let package = package(out.path());
     let package = package.to_str().unwrap();
     let files = files(package);
-    let (read, run_by_all) = ("-rw-r--r-- root/root".to_owned(), "-rwxr-xr-x root/root".to_owned());
+    let (read, run_by_all) = ("-rw-r--r-- 0/0".to_owned(), "-rwxr-xr-x 0/0".to_owned());
     assert_eq!(files.get("/usr/bin/petsem"), Some(&run_by_all));
     for path in [
         "/usr/lib/systemd/system/petsem.service",
@@ -45,10 +54,12 @@ fn the_package_has_the_command_its_pages_completions_unit_and_configuration() {
         "/usr/share/man/man1/petsem.1.gz",
         "/usr/share/man/man1/petsem-operator-status.1.gz",
         "/usr/share/doc/petsem/copyright",
+        "/usr/share/doc/petsem/README.md",
+        "/usr/share/doc/petsem/docs/copies.md",
     ] {
         assert_eq!(files.get(path), Some(&read), "{path}: {files:?}");
     }
-    assert_eq!(files.get("/etc/petsem/petsem.toml").map(String::as_str), Some("-rw-r----- root/root"));
+    assert_eq!(files.get("/etc/petsem/petsem.toml").map(String::as_str), Some("-rw-r----- 0/0"));
     let pages = tempfile::tempdir().unwrap();
     let written = run(petsem(["man", pages.path().to_str().unwrap()]));
     assert!(written.status.success(), "{}", written.printed);
@@ -58,18 +69,103 @@ fn the_package_has_the_command_its_pages_completions_unit_and_configuration() {
         files.keys().filter(|path| !path.starts_with("/usr/") && !path.starts_with("/etc/petsem/")).collect();
     assert_eq!(outside, Vec::<&String>::new());
 
-    let control = output("dpkg-deb", &["--field", package, "Package", "Version", "Depends"]);
-    assert!(control.contains(&format!("Version: {}\n", env!("CARGO_PKG_VERSION"))), "{control}");
-    assert!(control.contains("libc6 (>= ") && control.contains("passwd"), "{control}");
+    let field = |name: &str| output("dpkg-deb", &["--field", package, name]).trim().to_owned();
+    assert_eq!(
+        (field("Package"), field("Version")),
+        ("petsem".to_owned(), env!("CARGO_PKG_VERSION").to_owned())
+    );
+    let (depends, recommends) = (field("Depends"), field("Recommends"));
+    assert!(depends.starts_with("libc6 (>= ") && depends.ends_with(", passwd"), "{depends}");
+    assert_eq!(recommends, "ca-certificates");
     let unpacked = out.path().join("control");
     output("dpkg-deb", &["--control", package, unpacked.to_str().unwrap()]);
     let text = |name: &str| std::fs::read_to_string(unpacked.join(name)).unwrap();
     assert_eq!(text("conffiles"), "/etc/petsem/petsem.toml\n");
     for script in ["postinst", "postrm"] {
         output("sh", &["-n", unpacked.join(script).to_str().unwrap()]);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/debian").join(script);
+        assert_eq!(text(script), std::fs::read_to_string(source).unwrap(), "{script}");
     }
-    // What dpkg verifies is what is in it.
-    assert_eq!(text("md5sums").lines().count(), files.len());
+}
+
+/// What a build of the image reads and runs, without a container runtime: no path and no command is a mistake.
+#[test]
+fn the_containerfile_copies_what_exists_and_runs_what_the_package_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let joined = read("Containerfile").replace("\\\n", " ");
+    let lines: Vec<&str> = joined.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let all = |instruction: &str| -> Vec<String> {
+        let rest = lines.iter().filter_map(|line| line.strip_prefix(instruction)?.strip_prefix(' '));
+        rest.map(|rest| rest.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    let one = |instruction: &str| {
+        let [only] = all(instruction).try_into().unwrap_or_else(|all| panic!("{instruction}: {all:?}"));
+        only
+    };
+    // The compiler is the one of the gates.
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.split('"').nth(1).unwrap();
+    let stages = all("FROM");
+    assert_eq!(stages.len(), 2, "{stages:?}");
+    assert_eq!(stages[0], format!("docker.io/library/rust:{version}-slim-trixie AS build"));
+    assert_eq!(stages[1], "docker.io/library/debian:trixie-slim");
+    let copied = all("COPY");
+    let from_stage = |line: &&String| line.starts_with("--from=build ");
+    for line in copied.iter().filter(|line| !from_stage(line)) {
+        let paths: Vec<&str> = line.split(' ').filter(|part| !part.starts_with("--")).collect();
+        for path in &paths[..paths.len() - 1] {
+            assert!(root.join(path).exists(), "COPY {line}: there is no {path}");
+        }
+    }
+    // The whole source, and nothing else: what git ignores may hold keys, and has no place in a layer.
+    assert!(copied.iter().any(|line| line == ". ./"), "{copied:?}");
+    let ignored = read(".dockerignore");
+    for path in read(".gitignore").lines().filter(|line| line.starts_with('/')).chain(["/.git"]) {
+        assert!(ignored.lines().any(|line| line == path), "{path}: {ignored}");
+    }
+
+    let run = all("RUN").join("\n");
+    assert!(run.contains("cargo build --release --locked -p petsem"), "{run}");
+    // The user that runs petsem, as the package makes it, and what belongs to it.
+    for account in ["groupadd --system", "useradd --system", "--shell /usr/sbin/nologin petsem"] {
+        assert!(run.contains(account) && read("packaging/debian/postinst").contains(account), "{account}");
+    }
+    assert_eq!(one("USER"), "petsem");
+    assert_eq!(one("VOLUME"), "[\"/etc/petsem\", \"/var/lib/petsem\"]");
+    let unit = read("packaging/petsem.service");
+    let command: Vec<String> = serde_json::from_str(&one("CMD")).unwrap();
+    assert_eq!(one("ENTRYPOINT"), "[\"/usr/bin/petsem\"]");
+    let started = format!("ExecStart=/usr/bin/petsem {}", command.join(" "));
+    assert!(unit.lines().any(|line| line == started), "{started}");
+    assert_eq!(all("ENV"), Vec::<String>::new());
+    assert_eq!(all("ARG"), Vec::<String>::new());
+}
+
+/// The check of the image, run by the shell that runs it there.
+#[test]
+fn the_healthcheck_of_the_image_succeeds_while_a_server_answers_and_only_then() {
+    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Containerfile")).unwrap();
+    let joined = file.replace("\\\n", " ");
+    let check = joined.lines().find_map(|line| line.strip_prefix("HEALTHCHECK ")).unwrap();
+    let arguments: Vec<String> = serde_json::from_str(check.split_once(" CMD ").unwrap().1).unwrap();
+    let passes = |address: &str| {
+        let script = arguments[2].replace("127.0.0.1/8200", &address.replace(':', "/"));
+        assert_ne!(script, arguments[2]);
+        let status = Command::new(&arguments[0]).arg(&arguments[1]).arg(script).output().unwrap().status;
+        status.success()
+    };
+    let installation = Installation::made();
+    let server = installation.start().unwrap();
+    let address = server.address().to_string();
+    assert!(passes(&address));
+    assert!(server.stop().status.success());
+    assert!(!passes(&address));
+    // Sealed, it is alive: restarting it would not help.
+    std::fs::rename(installation.path("seal.key"), installation.path("away.key")).unwrap();
+    let server = installation.start().unwrap();
+    assert!(passes(&server.address().to_string()));
+    assert!(server.stop().status.success());
 }
 
 /// The unit lets the server write what the configuration has it write, and starts it with that configuration.

@@ -298,6 +298,11 @@ fn what_is_kept_of_a_registration_is_its_public_members() {
     let set = json!({"keys": [noted, "text", {"kty": {"d": "AAAA"}}], "owner": "ops"});
     assert_eq!(Jwks::public_members(&set), json!({"keys": [rsa, null, {"kty": false}]}));
     assert_eq!(Jwks::public_members(&json!([])), json!({"keys": []}));
+    let unread = json!({"keys": [{"kty": "RSA", "kid": "k", "n": "a note, not a number", "e": "AQAB"}]});
+    assert_eq!(
+        Jwks::public_members(&unread),
+        json!({"keys": [{"kty": "RSA", "kid": "k", "n": false, "e": "AQAB"}]})
+    );
 }
 
 #[test]
@@ -321,6 +326,66 @@ fn a_key_with_its_private_part_is_refused_in_a_registration_and_skipped_in_a_pub
     assert!(matches!(Jwks::parse(&beside, &Algorithm::ALL), Err(JwksError::PrivatePart { member: "d" })));
     let symmetric = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}).to_string();
     assert!(matches!(Jwks::parse(&symmetric, &Algorithm::ALL), Err(JwksError::PrivatePart { member: "k" })));
+}
+
+/// As people give it in place of the public one: pasted whole, in a list, in a member, or turned into text.
+#[test]
+fn a_private_key_is_known_in_every_form_in_which_it_is_given() {
+    let good = signer(Algorithm::ES256).jwk("good");
+    let pem = |kind: &str| format!("-----BEGIN {kind}-----\nCANARY\n-----END {kind}-----\n");
+    let pems = [
+        pem("PRIVATE KEY"),
+        pem("RSA PRIVATE KEY"),
+        pem("EC PRIVATE KEY"),
+        pem("ENCRYPTED PRIVATE KEY"),
+        pem("OPENSSH PRIVATE KEY"),
+        format!("{}{}", pem("CERTIFICATE"), pem("PRIVATE KEY")),
+    ];
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "AA", "d": "CANARY"});
+    let text = jwk.to_string();
+    let set_as_text = json!(json!({ "keys": [jwk] }).to_string());
+    let twice_as_text = json!(set_as_text.to_string());
+    let pem_part = "PRIVATE KEY-----";
+    let mut items: Vec<(Value, &str)> = pems.iter().map(|pem| (json!(pem), pem_part)).collect();
+    items.extend([
+        (json!(text), "d"),
+        (json!([jwk]), "d"),
+        (json!({ "keys": [jwk] }), "d"),
+        (json!({"kty": "RSA", "kid": pems[0], "n": "AA", "e": "AQAB"}), pem_part),
+        (json!({"kty": "RSA", "kid": "k", "n": pems[1], "e": "AQAB"}), pem_part),
+        (json!({"kty": "EC", "kid": "k", "x5c": [pems[5]]}), pem_part),
+        (json!({"kty": "EC", "kid": "k", "comment": text}), "d"),
+    ]);
+    for (item, part) in items {
+        let set = json!({"keys": [good, item]});
+        let refused = Jwks::parse(&set.to_string(), &Algorithm::ALL).unwrap_err();
+        assert!(matches!(refused, JwksError::PrivatePart { member } if member == part), "{item}: {refused}");
+        assert!(!format!("{refused} {refused:?}").contains("CANARY"));
+        let published = Jwks::parse_published(&set.to_string(), &Algorithm::ALL).unwrap();
+        assert_eq!(
+            (published.has_id("good"), published.len(), published.has_private_parts()),
+            (true, 1, true)
+        );
+        assert!(!format!("{:?}", published.left_out()).contains("CANARY"), "{item}");
+    }
+    // In place of the set, which is no set either way: that it is private comes first.
+    for (given, part) in [
+        (json!(pems[0]), pem_part),
+        (json!([pems[3]]), pem_part),
+        (json!({ "keys": pems[2] }), pem_part),
+        (jwk.clone(), "d"),
+        (json!([jwk]), "d"),
+        (set_as_text, "d"),
+        (twice_as_text, "d"),
+    ] {
+        let refused = Jwks::parse(&given.to_string(), &Algorithm::ALL).unwrap_err();
+        assert!(matches!(refused, JwksError::PrivatePart { member } if member == part), "{given}: {refused}");
+    }
+    // Public keys in the same forms are no private ones.
+    for public in [json!(pem("PUBLIC KEY")), json!(pem("CERTIFICATE")), json!(good.to_string())] {
+        let keys = Jwks::parse(&json!({"keys": [good, public]}).to_string(), &Algorithm::ALL).unwrap();
+        assert_eq!((keys.len(), keys.has_private_parts()), (1, false), "{public}");
+    }
 }
 
 #[test]
@@ -391,6 +456,8 @@ fn what_is_kept_of_a_registration_is_as_usable_as_what_was_given() {
         ("kid", json!(7)),
         ("kid", Value::Null),
         ("x", json!([])),
+        ("x", json!("not base64url")),
+        ("y", json!("")),
     ] {
         let given = json!({"keys": [with_member(&good, name, value.clone())]});
         let judged = |set: &Value| {

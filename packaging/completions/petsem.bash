@@ -1,0 +1,2 @@
+# Completions for bash: those of the installed petsem, read at the first Tab.
+source <(petsem completions bash)

@@ -1,0 +1,2 @@
+# Completions for fish: those of the installed petsem, read at the first Tab.
+petsem completions fish | source
