@@ -111,15 +111,11 @@ async fn entries_are_dropped_when_all_that_they_refuse_has_ended() {
     revoke(&demo, RevokeRequest::Token { id: token.id, unknown: false }).await;
     revoke(&demo, RevokeRequest::Jwt { issuer: ISSUER.to_owned(), jti: "one".to_owned(), unknown: true })
         .await;
-    let before = engine.now().seconds() + 100 * DAY;
+    let last = engine.now().seconds() + 100 * DAY;
+    let before = Some(last);
     revoke(
         &demo,
-        RevokeRequest::JwtSubject {
-            issuer: ISSUER.to_owned(),
-            sub: "ann".to_owned(),
-            before: Some(before),
-            unknown: true,
-        },
+        RevokeRequest::JwtSubject { issuer: ISSUER.to_owned(), sub: "ann".to_owned(), before, unknown: true },
     )
     .await;
     revoke(&demo, RevokeRequest::Host { host: "lost".parse().unwrap(), unknown: true }).await;
@@ -132,7 +128,7 @@ async fn entries_are_dropped_when_all_that_they_refuse_has_ended() {
     assert!(!control.is_token_revoked(&token.id).await.unwrap());
     assert_eq!(control.jwt_revocation(ISSUER, None, Some("one"), 0).await.unwrap(), None);
     let revoked = control.jwt_revocation(ISSUER, Some("ann"), None, 0).await.unwrap();
-    assert_eq!(revoked, Some(JwtRevocation::WithAllBefore(before)));
+    assert_eq!(revoked, Some(JwtRevocation::WithAllBefore(last)));
     let (app, _) = shop(&demo).await;
     let (host, other) = ("lost".parse().unwrap(), "m-1".parse().unwrap());
     assert!(control.is_boot_revoked(&host, app, &"m-2".parse().unwrap()).await.unwrap());

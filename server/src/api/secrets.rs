@@ -117,7 +117,13 @@ struct SecretsQuery {
 struct ListQuery {
     /// Only these secrets: names, with commas between. Each must be allowed; those that do not exist are left out.
     #[serde(default, deserialize_with = "separated_by_commas")]
-    #[param(required = false, value_type = String, max_length = 65536, example = "DATABASE_URL,SMTP_PASSWORD")]
+    #[param(
+        required = false,
+        value_type = String,
+        max_length = 16384,
+        pattern = "^[A-Za-z_][A-Za-z0-9_]{0,254}(,[A-Za-z_][A-Za-z0-9_]{0,254})*$",
+        example = "DATABASE_URL,SMTP_PASSWORD"
+    )]
     names: BTreeSet<SecretName>,
     /// The lowest acceptable app version; otherwise 503 `version_not_reached`.
     version: Option<u64>,
