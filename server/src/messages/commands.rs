@@ -24,7 +24,7 @@ pub(crate) fn no_seal_with_shares() -> StartError {
 
 pub(crate) fn shares_not_gathered(path: &Path, error: &io::Error) -> StartError {
     refused(format!(
-        "shares cannot be gathered at {}: {error}\nrun this as the user that runs the server, or as root",
+        "shares cannot be gathered at {}: {error}\nrun this as the user that runs the server",
         path.display()
     ))
 }

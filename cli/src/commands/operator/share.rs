@@ -12,7 +12,7 @@ use crate::{messages, output, remote, value_source};
 /// Give a share to a command that gathers shares on this node
 ///
 /// The command was started with --gather-shares in another terminal. First this shows which command it is, who has given a
-/// share, and how long it waits; then it prompts for the share. Only the user that runs the server, and root, can.
+/// share, and how long it waits; then it prompts for the share. Run this as the user that runs the server.
 #[derive(Args)]
 pub(crate) struct Share {
     /// The configuration file
