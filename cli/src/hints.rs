@@ -44,17 +44,12 @@ pub(crate) fn completed(text: &str) -> String {
 
 impl Given {
     fn completed(&self, text: &str) -> String {
-        let mut parts = text.split('`');
-        let mut completed = parts.next().unwrap_or_default().to_owned();
-        for (at, part) in parts.enumerate() {
-            completed.push('`');
+        let completed = |(at, part): (usize, &str)| match part.strip_prefix("petsem ") {
             // Every second part is within a pair.
-            match part.strip_prefix("petsem ") {
-                Some(arguments) if at % 2 == 0 => completed.push_str(&self.command(arguments)),
-                _ => completed.push_str(part),
-            }
-        }
-        completed
+            Some(arguments) if at % 2 == 1 => self.command(arguments),
+            _ => part.to_owned(),
+        };
+        text.split('`').enumerate().map(completed).collect::<Vec<_>>().join("`")
     }
 
     fn command(&self, arguments: &str) -> String {

@@ -474,11 +474,14 @@ mod tests {
         for reserve in ways {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("token");
-            for (number, content) in [(1, b"late"), (2, b"more")] {
-                let reserved = reserve(&path).unwrap();
+            let replace = || {
                 let other = directory.path().join("other");
                 std::fs::write(&other, "of another").unwrap();
                 std::fs::rename(&other, &path).unwrap();
+            };
+            for (number, content) in [(1, b"late"), (2, b"more")] {
+                let reserved = reserve(&path).unwrap();
+                replace();
                 let kept = directory.path().join(format!("token.{number}"));
                 match reserved.fill(content) {
                     Err(PrivateFileError::Beside { kept: named, .. }) => assert_eq!(named, kept),
@@ -490,9 +493,7 @@ mod tests {
             }
             // Nor is the other file deleted if nothing was made.
             let reserved = reserve(&path).unwrap();
-            let other = directory.path().join("other");
-            std::fs::write(&other, "of another").unwrap();
-            std::fs::rename(&other, &path).unwrap();
+            replace();
             drop(reserved);
             assert_eq!(std::fs::read(&path).unwrap(), b"of another");
         }

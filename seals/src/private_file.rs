@@ -101,7 +101,6 @@ fn open(path: &Path) -> Result<File, PrivateFileFault> {
     Ok(file)
 }
 
-/// Refuses a file that a user other than `us` and root owns.
 /// What to do about a file of another user. As root, petsem was started as the wrong user: its own could not read the file
 /// any more if it belonged to root.
 pub(crate) fn remedy(path: &Path, us: u32) -> String {
@@ -111,6 +110,7 @@ pub(crate) fn remedy(path: &Path, us: u32) -> String {
     }
 }
 
+/// Refuses a file that a user other than `us` and root owns.
 fn check_owner(owner: u32, us: u32) -> Result<(), PrivateFileFault> {
     if owner != us && owner != ROOT {
         return Err(PrivateFileFault::ForeignOwner { owner, us });

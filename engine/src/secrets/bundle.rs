@@ -71,7 +71,7 @@ impl NextVersion {
 }
 
 impl Engine {
-    /// The secrets of an app that a decision made readable, or only the one with this name.
+    /// The secrets of an app that a decision made readable: those that `only` names, or all if it is empty.
     pub(crate) fn read(
         &self,
         readable: &ReadableApp<'_>,

@@ -75,7 +75,7 @@ impl Engine {
         if !query.names.is_empty() {
             audit.set_names(&query.names);
         }
-        let principal = match self.reading(audit, reader, app, &query.names, query, now).await? {
+        let principal = match self.reading(audit, reader, app, query, now).await? {
             Reading::Open { app, refusal } => return self.read_many(audit, &app, query, refusal),
             Reading::List(principal) => principal,
         };
@@ -117,10 +117,10 @@ impl Engine {
         now: Timestamp,
     ) -> Result<AppSecret, Failure> {
         audit.set_names([name]);
-        let named = BTreeSet::from([name.clone()]);
-        let principal = match self.reading(audit, reader, app, &named, query, now).await? {
+        let query = &ReadQuery { names: BTreeSet::from([name.clone()]), ..query.clone() };
+        let principal = match self.reading(audit, reader, app, query, now).await? {
             Reading::Open { app, refusal } => {
-                let mut secrets = self.read_named(audit, &app, &named, query, refusal)?;
+                let mut secrets = self.read_named(audit, &app, query, refusal)?;
                 return secrets.pop().ok_or_else(|| messages::no_such_secret(name));
             }
             Reading::List(principal) => principal,
@@ -132,13 +132,12 @@ impl Engine {
         secret.ok_or_else(|| messages::no_such_secret(name))
     }
 
-    /// What the credential makes of a read. `names` are the requested secrets, if the request names some.
+    /// What the credential makes of a read.
     async fn reading<'r>(
         &self,
         audit: &mut AuditRecord,
         reader: &'r Reader,
         app: &AppRef,
-        names: &BTreeSet<SecretName>,
         query: &ReadQuery,
         now: Timestamp,
     ) -> Result<Reading<'r>, Failure> {
@@ -150,12 +149,12 @@ impl Engine {
             Reader::Tokens(principal) => principal,
         };
         if query.show_values && principal.has_break_glass_discharge() {
-            let app = Box::new(self.break_glass_app(audit, principal, app, names, now).await?);
+            let app = Box::new(self.break_glass_app(audit, principal, app, &query.names, now).await?);
             return Ok(Reading::Open { app, refusal: messages::jwt_does_not_read() });
         }
         if principal.is_exchanged(query.show_values) {
             // Each of several is decided alone.
-            let secret = names.first().filter(|_| names.len() == 1);
+            let secret = query.names.first().filter(|_| query.names.len() == 1);
             let app = Box::new(self.exchanged_workload(audit, principal, app, secret, now).await?);
             return Ok(Reading::Open { app, refusal: messages::exchanged_token_does_not_read() });
         }
@@ -165,8 +164,7 @@ impl Engine {
         Ok(Reading::List(principal))
     }
 
-    /// The requested secrets, or all that the read covers. `refusal` is returned if it does not cover one that is
-    /// requested, or none of the app's secrets.
+    /// [`Self::read_named`], as a list.
     fn read_many(
         &self,
         audit: &mut AuditRecord,
@@ -174,7 +172,7 @@ impl Engine {
         query: &ReadQuery,
         refusal: Failure,
     ) -> Result<SecretList, Failure> {
-        let secrets = self.read_named(audit, readable, &query.names, query, refusal)?;
+        let secrets = self.read_named(audit, readable, query, refusal)?;
         let version = readable.app().head.app_version;
         audit.set_names(secrets.iter().map(|secret| &secret.name));
         // Only names that the read covers: it reveals no others.
@@ -184,22 +182,21 @@ impl Engine {
         Ok(SecretList { secrets, version, allowed_reserved_names })
     }
 
-    /// Those of the named secrets that the app has; of all, if none is named. `refusal` is returned if the read does
+    /// Those of the requested secrets that the app has; all, if none is named. `refusal` is returned if the read does
     /// not cover one of them, whether or not the app has it, or none at all.
     fn read_named(
         &self,
         audit: &mut AuditRecord,
         readable: &ReadableApp<'_>,
-        names: &BTreeSet<SecretName>,
         query: &ReadQuery,
         refusal: Failure,
     ) -> Result<Vec<AppSecret>, Failure> {
-        readable.check_work(names.len())?;
-        if !names.iter().all(|name| readable.may_read(name)) {
+        readable.check_work(query.names.len())?;
+        if !query.names.iter().all(|name| readable.may_read(name)) {
             return Err(refusal);
         }
         check_reached(readable.app(), query.min_version)?;
-        let ReadSecrets { secrets, withheld } = self.read(readable, names)?;
+        let ReadSecrets { secrets, withheld } = self.read(readable, &query.names)?;
         if secrets.is_empty() && withheld > 0 {
             return Err(refusal);
         }

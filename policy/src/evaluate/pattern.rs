@@ -22,14 +22,13 @@ impl Pattern {
             after_star = character == '*';
             !repeated
         });
-        let mut pattern = Self { least: 0, text };
-        pattern.least = pattern.text.len() - pattern.stars();
-        pattern
+        let stars = text.bytes().filter(|byte| *byte == b'*').count();
+        Self { least: text.len() - stars, text }
     }
 
     /// How many stars it has.
     pub(super) fn stars(&self) -> usize {
-        self.text.bytes().filter(|byte| *byte == b'*').count()
+        self.text.len() - self.least
     }
 
     /// The text.

@@ -34,9 +34,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/apps/{app}/secrets")
             .named("listSecrets", tag::SECRETS, "List secrets, or read them with `show_secrets=true`")
             .described("Reading needs a JWT that a rule of the app's policy accepts, or a token that one was exchanged for, or break-glass.")
-            .audited_by(|incoming| match incoming.query::<ListQuery>() {
-                Ok(query) => reading(query.show_secrets, "secret.list"),
-                Err(_) => "secret.list",
+            .audited_by(|incoming| {
+                reading(incoming.query::<ListQuery>().is_ok_and(|query| query.show_secrets), "secret.list")
             })
             .answers(StatusCode::OK, "The secrets, by name.")
             .refuses(READS)
@@ -56,9 +55,8 @@ pub(super) fn routes() -> Vec<Route> {
             .param::<SecretName>("name", "The secret.")
             .named("showSecret", tag::SECRETS, "Show a secret, or read it with `show_secrets=true`")
             .described("Reading needs a JWT that a rule of the app's policy accepts, or a token that one was exchanged for, or break-glass.")
-            .audited_by(|incoming| match incoming.query::<SecretsQuery>() {
-                Ok(query) => reading(query.show_secrets, "secret.show"),
-                Err(_) => "secret.show",
+            .audited_by(|incoming| {
+                reading(incoming.query::<SecretsQuery>().is_ok_and(|query| query.show_secrets), "secret.show")
             })
             .answers(StatusCode::OK, "The secret. `value` or `value_b64` is present only if the client requested and may read it.")
             .refuses(READS)

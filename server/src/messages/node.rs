@@ -39,12 +39,14 @@ pub(crate) fn files_of_another_user(
     let error = error.to_string();
     let fact = error.lines().next().unwrap_or_default();
     let fact = fact.split_once("; ").map_or(fact, |(fact, _)| fact);
-    let (files, belong) = if more == 0 { ("1 file", "belongs") } else { ("files", "belong") };
-    let files = if more == 0 { files.to_owned() } else { format!("{} {files}", more + 1) };
+    let files_belong = match more {
+        0 => "1 file of this node belongs".to_owned(),
+        _ => format!("{} files of this node belong", more + 1),
+    };
     let mut paths: Vec<String> = directories.iter().map(|path| quoted(path)).collect();
     paths.dedup();
     StartError::Refused(format!(
-        "{fact}; {files} of this node {belong} to another user than {user}, which petsem runs as, such as {}: perhaps a \
+        "{fact}; {files_belong} to another user than {user}, which petsem runs as, such as {}: perhaps a \
          command ran as root\nstop what runs there, then as root: `chown -R {user} {}`",
         first.display(),
         paths.join(" ")

@@ -105,9 +105,8 @@ mod tests {
         let us = std::fs::metadata(&data).unwrap().uid();
         let directories = [data.as_path(), audit.as_path()];
         assert_eq!(files_of_others(&directories, us), [""; 0].map(PathBuf::from));
-        let found = files_of_others(&directories, us + 1);
-        let names = ["", "audit", "audit/audit-00000002.log", "petsem.db-wal"].map(|name| data.join(name));
-        assert_eq!(found, [&data, &names[1], &names[2], &names[3]].map(Clone::clone));
+        let all = ["", "audit", "audit/audit-00000002.log", "petsem.db-wal"].map(|name| data.join(name));
+        assert_eq!(files_of_others(&directories, us + 1), all);
         let error = StartError::Refused("cannot open petsem.db-wal\nlook at the disk".to_owned());
         let (data, audit) = (Path::new("/var/lib/petsem"), Path::new("/var/log/my audit"));
         let explained =

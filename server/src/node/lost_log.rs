@@ -55,7 +55,7 @@ pub(crate) async fn find_loss(
     }
 }
 
-/// The same without a start.
+/// [`start_accepting_loss`] without the start.
 ///
 /// # Errors
 /// [`StartError`]. What was moved stays where it is.

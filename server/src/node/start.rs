@@ -67,7 +67,7 @@ pub(crate) async fn with_store<T>(
     settings: &Settings,
     work: impl AsyncFnOnce(&dyn Store) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
-    let store = open_any(settings).await.map_err(|error| explained(settings, error))?;
+    let store = open_any(settings).await?;
     let result = work(&*store).await;
     store.close().await.map_err(Failure::internal)?;
     result
@@ -75,8 +75,15 @@ pub(crate) async fn with_store<T>(
 
 /// Opens the store of an installation, but decrypts nothing.
 pub(crate) async fn open_installed(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
-    let store = open_any(settings).await.map_err(|error| explained(settings, error))?;
     // After the store is open: beside a server, a command of root hands over what it wants.
+    close_if_foreign(settings, open_any(settings).await?).await
+}
+
+/// Refuses, as root, a store of another user.
+pub(crate) async fn close_if_foreign(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+) -> Result<Arc<dyn Store>, StartError> {
     if let Err(refused) = check_user(settings) {
         store.close().await.map_err(Failure::internal)?;
         return Err(refused);
@@ -90,7 +97,7 @@ async fn open_any(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
             return Err(StartError::Gone { directory });
         }
         Err(StartError::Empty { .. }) => return Err(empty(settings)),
-        opened => opened?,
+        opened => opened.map_err(|error| explained(settings, error))?,
     };
     if store.is_empty().await? {
         return Err(empty(settings));

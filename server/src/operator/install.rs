@@ -14,7 +14,7 @@ use crate::error::StartError;
 use crate::messages;
 use crate::node::file_owner::{check_user, explained};
 use crate::node::identity::{first_node, lost_node, new_node, node_id};
-use crate::node::start::{Started, is_absent, open_store, start_unlocked, stop};
+use crate::node::start::{Started, close_if_foreign, is_absent, open_store, start_unlocked, stop};
 use crate::settings::Settings;
 
 /// The holder of an operator's token that is minted on the node.
@@ -92,14 +92,8 @@ pub(crate) async fn open_new(settings: &Settings) -> Result<Arc<dyn Store>, Star
         Err(StartError::Store(OpenError::InUse { .. })) if is_absent(settings) => {
             Err(StartError::Gone { directory: settings.data_directory.clone() })
         }
-        opened => {
-            let store = opened.map_err(|error| explained(settings, error))?;
-            if let Err(refused) = check_user(settings) {
-                store.close().await.map_err(Failure::internal)?;
-                return Err(refused);
-            }
-            Ok(store)
-        }
+        Ok(store) => close_if_foreign(settings, store).await,
+        Err(error) => Err(explained(settings, error)),
     }
 }
 

@@ -26,12 +26,12 @@ pub(super) fn allows(policy: &AppPolicy, action: RuleAction) -> bool {
 
 /// Whether a new rule allows an action to the same JWTs as an old one, whatever else it allows.
 fn keeps(new: &Rule, old: &Rule, action: RuleAction) -> bool {
-    let alone = |rule: &Rule| {
-        let mut rule = Rule { name: String::new(), actions: vec![action], secrets: None, ..rule.clone() };
-        if action == RuleAction::ReadValue {
-            rule.bind = None;
-        }
-        rule
+    let alone = |rule: &Rule| Rule {
+        name: String::new(),
+        actions: vec![action],
+        secrets: None,
+        bind: rule.bind.clone().filter(|_| action == RuleAction::Boot),
+        ..rule.clone()
     };
     let reads = || match (&new.secrets, &old.secrets) {
         (Some(new), Some(old)) => {

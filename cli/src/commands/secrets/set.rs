@@ -73,7 +73,7 @@ impl Set {
             _ => value,
         };
         match value.expose_bytes() {
-            // As of a pipe whose first command failed.
+            // As after a failed command in a pipe.
             [] => output::notice(messages::VALUE_IS_EMPTY),
             [.., b'\n'] if !self.trim_newline => output::notice(messages::VALUE_ENDS_WITH_NEWLINE),
             _ => {}

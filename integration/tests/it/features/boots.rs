@@ -680,8 +680,7 @@ fn a_workload_reads_the_secrets_that_its_rule_names_and_no_others() {
     for bad in ["", "A,", "A,,B", "1x", "A%3D1"] {
         refused(&named(bad), 400, "bad_request");
     }
-    let listing = format!("/v1/apps/shop/secrets?names={}", "WEB_KEY,NOT_THERE");
-    let listed = dev.operate("GET", &listing, None).json();
+    let listed = dev.operate("GET", "/v1/apps/shop/secrets?names=WEB_KEY,NOT_THERE", None).json();
     assert_eq!(
         (listed["secrets"].as_array().unwrap().len(), &listed["secrets"][0]["name"]),
         (1, &json!("WEB_KEY"))

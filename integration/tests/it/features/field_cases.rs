@@ -175,18 +175,11 @@ fn configurations_issuers_and_tokens_of_hosts_may_begin_with_a_mark_and_end_line
     });
     let file = installation.path("windows.json");
     private(&file, &as_on_windows(&format!("{}\n", serde_json::to_string_pretty(&issuer).unwrap())));
-    let mut command = installation.with_configuration(&["operator", "issuer", "add"]);
-    let added = run({
-        command.arg(&file);
-        command
-    });
+    let add = || run(installation.with_configuration(&["operator", "issuer", "add", file.to_str().unwrap()]));
+    let added = add();
     assert!(added.status.success(), "{}", added.printed);
     private(&file, &[b"\xff\xfe".to_vec(), b"{\0".to_vec()].concat());
-    let mut command = installation.with_configuration(&["operator", "issuer", "add"]);
-    let wide = run({
-        command.arg(&file);
-        command
-    });
+    let wide = add();
     assert_eq!(wide.status.code(), Some(2), "{}", wide.printed);
     assert!(wide.printed.contains("is UTF-16"), "{}", wide.printed);
 
@@ -230,10 +223,10 @@ fn names_that_no_environment_has_are_refused_where_they_are_written() {
         let refused = dev.operate("POST", "/v1/apps/shop/secrets", Some(&body));
         assert_eq!(refused.outcome(), (400, "bad_name".to_owned()), "{name:?}: {}", refused.text());
     }
-    for (name, status) in [("A%3DB", 400), ("A%0AB", 400), ("1A", 400), ("A%00", 400), (long.as_str(), 400)] {
+    for name in ["A%3DB", "A%0AB", "1A", "A%00", long.as_str()] {
         let target = format!("/v1/apps/shop/secrets/{name}");
         let refused = dev.operate("POST", &target, Some(&json!({"value": "x"})));
-        assert_eq!(refused.outcome(), (status, "bad_name".to_owned()), "{name:?}: {}", refused.text());
+        assert_eq!(refused.outcome(), (400, "bad_name".to_owned()), "{name:?}: {}", refused.text());
     }
     let largest = "x".repeat(64 * 1024);
     let set = dev.operate("POST", "/v1/apps/shop/secrets/LARGEST", Some(&json!({ "value": largest })));

@@ -99,9 +99,7 @@ impl Show {
         }
         output::table(&table)
     }
-}
 
-impl Show {
     fn directory(&self) -> Result<PathBuf, Failure> {
         match (&self.directory, &self.config) {
             (None, Some(config)) => Ok(Settings::read(config)?.audit.directory),
