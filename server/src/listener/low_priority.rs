@@ -64,7 +64,7 @@ pub(crate) fn niceness_above(more: i32) -> io::Result<i32> {
 /// Gives this thread a niceness.
 pub(crate) fn be_nice(niceness: i32) {
     if let Err(error) = setpriority_process(None, niceness) {
-        tracing::warn!(%error, "a thread of requests has the priority of those of boots");
+        tracing::warn!(%error, "a thread of listeners without a host has the priority of boots");
     }
 }
 

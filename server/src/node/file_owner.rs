@@ -80,10 +80,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let owner = std::fs::metadata(directory.path()).unwrap().uid();
         assert_eq!(check_owner(directory.path(), owner).map_err(|error| error.to_string()), Ok(()));
-        assert_eq!(
-            check_owner(&directory.path().join("absent"), 0).map_err(|error| error.to_string()),
-            Ok(())
-        );
+        let absent = check_owner(&directory.path().join("absent"), 0);
+        assert_eq!(absent.map_err(|error| error.to_string()), Ok(()));
+        if owner == 0 {
+            std::os::unix::fs::chown(directory.path(), Some(998), None).unwrap();
+        }
+        let owner = std::fs::metadata(directory.path()).unwrap().uid();
+        let named = std::fs::read_to_string("/etc/passwd").unwrap();
+        let expected = messages::directory_of_another_user(directory.path(), owner, name_of(owner, &named));
+        assert_eq!(check_owner(directory.path(), 0).unwrap_err().to_string(), expected.to_string());
         let users =
             "root:x:0:0:root:/root:/bin/bash\npetsem:x:998:997::/var/lib/petsem:/usr/sbin/nologin\nodd\n";
         assert_eq!([name_of(998, users), name_of(997, users)], [Some("petsem"), None]);

@@ -10,7 +10,7 @@ use crate::node::start::{open_installed, stop};
 use crate::operator::socket::{Answer, CommandError, SocketCommand, accept_loss_command, send};
 use crate::settings::Settings;
 
-/// What is lost of this node's audit log. Changes nothing.
+/// What is lost of this node's audit log, for a person to accept.
 ///
 /// # Errors
 /// [`StartError`]: nothing is lost, or a server on this node has no key to tell.
