@@ -234,16 +234,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pin");
         let read = |content: &[u8], mode| {
+            let _ = fs::remove_file(&path);
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             read_pin(&path).map(drop).map_err(|error| error.to_string())
         };
         let named = path.display();
         let no_pin = Err(format!("{named} has no PIN; write the PIN there in one line, with nothing else"));
-        assert_eq!(read(b"1234", 0o600), Ok(()));
-        assert_eq!(read(b"1234\n", 0o400), Ok(()));
-        for content in [b"".as_slice(), b"\n", b"12\n34", b"1234\n\n", b"1234\r\n", &[0xff; 8], &[b'1'; 300]]
-        {
+        for content in [b"1234".as_slice(), b"1234\n", b"1234\r\n", b"\xef\xbb\xbf1234"] {
+            assert_eq!(read(content, 0o400), Ok(()), "{content:?}");
+        }
+        for content in [b"".as_slice(), b"\n", b"12\n34", b"1234\n\n", &[0xff; 8], &[b'1'; 300]] {
             assert_eq!(read(content, 0o600), no_pin, "{content:?}");
         }
         assert_eq!(
