@@ -24,7 +24,7 @@ pub(crate) const DEFAULT_DIRECTORY: &str = "petsem-dev";
 pub(crate) const FILE_NAME: &str = "context.toml";
 
 /// The server, and the token for it.
-#[derive(Args)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
     /// The server: http://127.0.0.1:PORT or unix:/PATH [default: from the context file]
@@ -111,21 +111,40 @@ fn is_in(directory: &Path, file: &Path) -> bool {
 
 /// clap does not tell an option from its variable: if both name the same, either is right.
 fn given_by(option: &'static str, variable: &'static str, value: &OsStr) -> Origin {
-    match std::env::var_os(variable) {
-        Some(set) if set == value => Origin::Variable(variable),
-        _ => Origin::Option(option),
+    match is_of_variable(variable, value) {
+        true => Origin::Variable(variable),
+        false => Origin::Option(option),
     }
+}
+
+fn is_of_variable(variable: &str, value: &OsStr) -> bool {
+    std::env::var_os(variable).is_some_and(|set| set == value)
 }
 
 /// Largest context file.
 const MAX_CONTEXT: usize = 64 * 1024;
 
 impl Connection {
-    /// Combines flags, environment and context file.
+    /// Combines flags, environment and context file, in this order; but a context file on the command line comes before
+    /// the environment, which may be of another installation.
     ///
     /// # Errors
     /// The context file cannot be read, or no endpoint is given.
     pub(crate) fn resolve(&self) -> Result<Resolved, Failure> {
+        self.before_variables(is_of_variable).combined()
+    }
+
+    /// Without what only variables give, if the context file is from the command line.
+    fn before_variables(&self, is_of_variable: impl Fn(&str, &OsStr) -> bool) -> Self {
+        let Self { mut endpoint, mut token_file, context } = self.clone();
+        if context.as_ref().is_some_and(|file| !is_of_variable("PETSEM_CONTEXT", file.as_os_str())) {
+            endpoint = endpoint.filter(|url| !is_of_variable("PETSEM_ENDPOINT", url.as_ref()));
+            token_file = token_file.filter(|file| !is_of_variable("PETSEM_TOKEN_FILE", file.as_os_str()));
+        }
+        Self { endpoint, token_file, context }
+    }
+
+    fn combined(&self) -> Result<Resolved, Failure> {
         if std::env::var_os("PETSEM_TOKEN").is_some_and(|token| !token.is_empty()) {
             output::notice(messages::TOKEN_VARIABLE_IGNORED);
         }
@@ -306,6 +325,27 @@ mod tests {
         assert_eq!(resolved.app(&AppArgument { app: None }).unwrap().to_string(), "shop");
         let from = (resolved.endpoint_from, resolved.token_from);
         assert_eq!(from, (Origin::Context(path.clone()), Origin::Context(path)));
+    }
+
+    #[test]
+    fn a_context_file_on_the_command_line_comes_before_variables() {
+        let given = connection(Some("http://127.0.0.1:1"), Some("t"), Path::new("c"));
+        let (url, file) = (given.endpoint.clone(), given.token_file.clone());
+        let cases: [(&[&str], _); 6] = [
+            (&[], (url.clone(), file.clone())),
+            (&["PETSEM_ENDPOINT"], (None, file.clone())),
+            (&["PETSEM_TOKEN_FILE"], (url.clone(), None)),
+            (&["PETSEM_ENDPOINT", "PETSEM_TOKEN_FILE"], (None, None)),
+            (&["PETSEM_CONTEXT", "PETSEM_ENDPOINT"], (url.clone(), file.clone())),
+            (&["PETSEM_CONTEXT", "PETSEM_ENDPOINT", "PETSEM_TOKEN_FILE"], (url, file)),
+        ];
+        for (variables, (endpoint, token_file)) in cases {
+            let counts = given.before_variables(|variable, _| variables.contains(&variable));
+            let context = given.context.clone();
+            assert_eq!(counts, Connection { endpoint, token_file, context }, "{variables:?}");
+        }
+        let without = Connection { context: None, ..given };
+        assert_eq!(without.before_variables(|_, _| true), without);
     }
 
     #[test]
