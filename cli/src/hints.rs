@@ -31,7 +31,8 @@ pub(crate) fn remember(definition: Definition, matches: &ArgMatches) {
         let is_typed = last.value_source(name) == Some(ValueSource::CommandLine);
         is_typed.then(|| (name, quoted(&path.display().to_string())))
     });
-    let _ = GIVEN.set(Given { arguments: given.collect(), definition });
+    // Once in a process; a second call would change nothing.
+    let _is_first = GIVEN.set(Given { arguments: given.collect(), definition });
 }
 
 /// A text whose commands are complete.

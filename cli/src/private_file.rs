@@ -255,9 +255,9 @@ impl Reserved {
 
     /// Whether the path still names this file.
     fn is_at_its_path(&self) -> bool {
-        let id = |metadata: io::Result<Metadata>| metadata.map(|now| (now.dev(), now.ino())).ok();
-        let own = id(self.file.metadata());
-        own.is_some() && own == id(self.path.symlink_metadata())
+        let inode = |metadata: io::Result<Metadata>| metadata.map(|found| (found.dev(), found.ino())).ok();
+        let own = inode(self.file.metadata());
+        own.is_some() && own == inode(self.path.symlink_metadata())
     }
 }
 
