@@ -6,7 +6,6 @@ use std::ops::Range;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
-use zeroize::Zeroizing;
 
 use crate::error::ErrorBody;
 use crate::id::AppId;
@@ -15,7 +14,7 @@ use crate::schema::{Base64, Timestamp, TokenText};
 use crate::secret::{Digest, WireValue, wire_value};
 use crate::unique::unique_names;
 use crate::value::Value;
-use crate::wiped::WipedBuffer;
+use crate::wiped::{WipedBuffer, WipedBytes};
 
 /// Most Machines in one batch.
 pub const MAX_BATCH: usize = 256;
@@ -108,11 +107,7 @@ impl BootedSecret {
     ///
     /// # Errors
     /// serde's; there are none for these types.
-    pub fn write_object(
-        name: &SecretName,
-        value: &Value,
-        digest: &Digest,
-    ) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    pub fn write_object(name: &SecretName, value: &Value, digest: &Digest) -> serde_json::Result<WipedBytes> {
         struct Object<'a>(&'a SecretName, &'a Value, &'a Digest);
         impl Serialize for Object<'_> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -157,14 +152,14 @@ fn entries<S: Serializer>(
 
 /// The list of secrets of a boot response, as JSON that is in memory already. Wiped on drop.
 pub struct SecretsJson {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: WipedBytes,
     list: Range<usize>,
 }
 
 impl SecretsJson {
     /// The list in this part of these bytes; empty if they have no such part.
     #[must_use]
-    pub fn new(bytes: Zeroizing<Vec<u8>>, list: Range<usize>) -> Self {
+    pub fn new(bytes: WipedBytes, list: Range<usize>) -> Self {
         Self { bytes, list }
     }
 
@@ -493,7 +488,7 @@ mod tests {
         let renewal = renewal
             .zip(renewal_expires_at)
             .map(|(renewal, expires_at)| RenewResponse { renewal, expires_at });
-        let secrets = SecretsJson::new(Zeroizing::new(json), list);
+        let secrets = SecretsJson::new(WipedBytes::new(json), list);
         BootAnswer { app, app_name, machine, version, secrets, allowed_reserved_names, renewal }
     }
 

@@ -105,4 +105,4 @@ pub use secret_key::{
 };
 pub use unique::UniqueJson;
 pub use value::{Value, ValueError, WireField};
-pub use wiped::WipedBuffer;
+pub use wiped::{WipedBuffer, WipedBytes};

@@ -10,6 +10,9 @@
 //! The list cannot be complete. What does not depend on it: a program is looked up before secrets are merged, and a
 //! variable that an environment already has is not replaced without consent.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::name::SecretName;
 
 /// Names that one kind of program obeys.
@@ -220,19 +223,30 @@ impl ReservedFamily {
     pub fn prefixes(&self) -> impl Iterator<Item = &'static str> {
         self.prefixes.split_ascii_whitespace()
     }
-
-    /// Whether it has this name. Case does not count: Python, curl and npm obey some of these names in any case.
-    fn has(&self, name: &str) -> bool {
-        let begins =
-            |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-        self.names().any(|one| one.eq_ignore_ascii_case(name)) || self.prefixes().any(begins)
-    }
 }
+
+/// The table by name: each set of a secret, and each line of a list of secrets, asks it.
+struct Index {
+    names: HashMap<&'static str, &'static ReservedFamily>,
+    prefixes: Vec<(&'static str, &'static ReservedFamily)>,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| Index {
+    names: RESERVED.iter().flat_map(|family| family.names().map(move |name| (name, family))).collect(),
+    prefixes: RESERVED
+        .iter()
+        .flat_map(|family| family.prefixes().map(move |start| (start, family)))
+        .collect(),
+});
 
 impl SecretName {
     /// The family of this name, if programs obey it: then it is reserved for environments. Files and channels carry it.
     pub fn reserved(&self) -> Option<&'static ReservedFamily> {
-        RESERVED.iter().find(|family| family.has(self.as_str()))
+        // The table is in capitals. Case does not count: Python, curl and npm obey some of these names in any case.
+        let name = self.as_str().to_ascii_uppercase();
+        let begins = |(prefix, _): &&(&str, _)| name.starts_with(prefix);
+        let family = INDEX.names.get(name.as_str());
+        family.or_else(|| INDEX.prefixes.iter().find(begins).map(|(_, family)| family)).copied()
     }
 }
 
@@ -309,8 +323,8 @@ mod tests {
                 assert!(seen.insert(name), "{name}");
             }
             for name in family.names() {
-                let alone = ReservedFamily { names: "", ..*family };
-                assert!(!alone.has(name), "{name} begins with a prefix of its family");
+                let begins = family.prefixes().any(|prefix| name.starts_with(prefix));
+                assert!(!begins, "{name} begins with a prefix of its family");
             }
         }
     }

@@ -6,14 +6,15 @@ use data_encoding::BASE64;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::text;
+use crate::wiped::WipedBytes;
 
 /// A value's bytes, wiped on drop. Prints as `Value(..)`.
-pub struct Value(Zeroizing<Vec<u8>>);
+pub struct Value(WipedBytes);
 
 impl Value {
     /// The value with these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(WipedBytes::new(bytes))
     }
 
     /// The value from its two wire fields. Exactly one must be present.

@@ -30,7 +30,7 @@ pub(crate) fn encode<'a>(
         out.extend(&u32::try_from(value.len()).ok()?.to_be_bytes());
         out.extend(value);
     }
-    Some(out.into_inner())
+    Some(out.into_inner().into())
 }
 
 /// A bundle as a Machine reads it: views into the received bytes, without a copy. `Debug` shows no value.

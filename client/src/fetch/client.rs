@@ -368,7 +368,7 @@ pub(super) fn outgoing(
 fn json<Req: Serialize + ?Sized>(request: &Req) -> Result<Zeroizing<Vec<u8>>, CallError> {
     let mut body = WipedBuffer::with_capacity(1024);
     serde_json::to_writer(&mut body, request).map_err(|_| CallError::Unsendable)?;
-    Ok(body.into_inner())
+    Ok(body.into_inner().into())
 }
 
 pub(super) async fn exchange<Resp: DeserializeOwned>(

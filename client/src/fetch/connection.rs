@@ -160,7 +160,7 @@ async fn read(response: Response<Incoming>, largest: usize) -> Result<Answer, Ex
     Ok(Answer {
         status: head.status.as_u16(),
         retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.min(LONGEST_PAUSE))),
-        body: body.into_inner(),
+        body: body.into_inner().into(),
     })
 }
 

@@ -14,8 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use petsem_api::{BootedSecret, Digest, SecretName, Value};
-use zeroize::Zeroizing;
+use petsem_api::{BootedSecret, Digest, SecretName, Value, WipedBytes};
 
 const BUNDLE_FORMAT: u8 = 2;
 const VALUE_FORMAT: u8 = 1;
@@ -48,7 +47,7 @@ pub(crate) struct Entry<'a> {
 /// The JSON of a secret: of the bundle that was read, or new.
 enum Object<'a> {
     Kept(&'a [u8]),
-    New(Zeroizing<Vec<u8>>),
+    New(WipedBytes),
 }
 
 impl<'a> Entry<'a> {
@@ -125,7 +124,7 @@ impl<'a> Bundle<'a> {
     }
 
     /// The plaintext.
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn encode(&self) -> WipedBytes {
         let objects: usize = self.entries.values().map(|entry| entry.object().len()).sum();
         // Brackets, and commas between the objects.
         let list = objects + 2 + self.entries.len().saturating_sub(1);
@@ -204,7 +203,7 @@ impl<'a> Bundle<'a> {
 
 impl StoredValue {
     /// The plaintext of a value that is set.
-    pub(crate) fn encode_set(value: &Value, details: &Details<'_>) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn encode_set(value: &Value, details: &Details<'_>) -> WipedBytes {
         let mut out = Writer::with_capacity(64 + value.len() + details.author.len());
         out.u8(VALUE_FORMAT);
         out.u8(1);
@@ -217,7 +216,7 @@ impl StoredValue {
     }
 
     /// The plaintext of a deletion.
-    pub(crate) fn encode_deleted(at: u64, author: &str) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn encode_deleted(at: u64, author: &str) -> WipedBytes {
         let mut out = Writer::with_capacity(16 + author.len());
         out.u8(VALUE_FORMAT);
         out.u8(0);
@@ -247,11 +246,11 @@ impl StoredValue {
     }
 }
 
-struct Writer(Zeroizing<Vec<u8>>);
+struct Writer(WipedBytes);
 
 impl Writer {
     fn with_capacity(bytes: usize) -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(bytes)))
+        Self(WipedBytes::new(Vec::with_capacity(bytes)))
     }
 
     fn raw(&mut self, bytes: &[u8]) {
@@ -369,7 +368,7 @@ mod tests {
         let bytes = bundle.encode();
         let decoded = Bundle::decode(&bytes).unwrap();
         assert_eq!(plain(&decoded), plain(&bundle));
-        assert_eq!((decoded.size(), decoded.encode()), (4, bytes.clone()));
+        assert_eq!((decoded.size(), decoded.encode().to_vec()), (4, bytes.to_vec()));
         for length in 0..bytes.len() {
             assert_eq!(Bundle::decode(&bytes[..length]).err(), Some(BundleError), "{length}");
         }

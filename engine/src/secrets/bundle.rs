@@ -6,15 +6,15 @@
 //! module names `AppKek::open`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use data_encoding::HEXLOWER;
 use petsem_api::{
     AppSecret, Digest, HistoryEntry, MAX_BUNDLE, MAX_SECRETS, SecretName, SecretWarning, SecretsJson,
-    StoreId, Value,
+    StoreId, Value, WipedBytes,
 };
 use petsem_keys::{AppKek, DigestKey, OpenError, RecordContext, RewrapError, SealedRef, WrapContext};
 use petsem_store::{BundleRow, Change, NewValue, Record, ValueRow};
-use zeroize::Zeroizing;
 
 use crate::authz::readable::ReadableApp;
 use crate::clock::Timestamp;
@@ -332,7 +332,7 @@ impl Engine {
         open_kek(app, version, self.store_id, unwrap)
     }
 
-    fn open_bundle(&self, app: &FoundApp) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    fn open_bundle(&self, app: &FoundApp) -> Result<WipedBytes, Failure> {
         open_bundle(app, |version| self.kek(app, version))
     }
 
@@ -386,7 +386,7 @@ fn open_kek(
 fn open_bundle(
     app: &FoundApp,
     kek: impl FnOnce(u32) -> Result<AppKek, Failure>,
-) -> Result<Zeroizing<Vec<u8>>, Failure> {
+) -> Result<WipedBytes, Failure> {
     let fault = |what| Failure::from(IntegrityFault::new("bundle", app.id.as_bytes(), what));
     let version = app.head.app_version;
     let (Some(row), Some(named)) = (app.bundle_row()?, &app.head.bundle_dek) else {
@@ -403,7 +403,8 @@ fn open_bundle(
     }
     let epoch = app.head.epoch_of(version).ok_or_else(|| fault("its epoch is unknown"))?;
     let kek = kek(AppKek::version_of_dek(sealed.wrapped_dek).map_err(does_not_open)?)?;
-    kek.open(sealed, &bundle_context(app, epoch, version)).map_err(does_not_open)
+    let mut plaintext = kek.open(sealed, &bundle_context(app, epoch, version)).map_err(does_not_open)?;
+    Ok(WipedBytes::new(mem::take(&mut *plaintext)))
 }
 
 fn open_value(
