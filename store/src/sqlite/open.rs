@@ -24,6 +24,8 @@ const BUSY: Duration = Duration::from_secs(5);
 const LONGEST_ROW: i32 = 32 * 1024 * 1024;
 /// Length that the write-ahead log's file is truncated to after a burst, in bytes.
 const WAL_FILE: u32 = 64 << 20;
+/// Page cache of a connection that writes, in KiB.
+const WRITER_CACHE: i32 = 8 * 1024;
 /// Prepared statements that a connection caches: more than this crate has.
 const STATEMENTS: usize = 32;
 
@@ -118,9 +120,11 @@ pub(super) fn checkpointer(place: &Place) -> Result<Connection, OpenError> {
     open().map_err(|source| failure::open(path, source))
 }
 
-/// A connection that cannot write.
-pub(super) fn reader(place: &Place) -> Result<Connection, OpenError> {
-    reader_of(&place.database)
+/// A connection that cannot write, with a page cache of so many KiB.
+pub(super) fn reader(place: &Place, cache_kib: i32) -> Result<Connection, OpenError> {
+    let connection = reader_of(&place.database)?;
+    set_cache(&connection, cache_kib).map_err(|source| failure::open(&place.database, source))?;
+    Ok(connection)
 }
 
 /// The same for a database whose directory another process may hold.
@@ -155,12 +159,19 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Pages beyond this size are dropped and read again. A cache grows with use.
+fn set_cache(connection: &Connection, kib: i32) -> rusqlite::Result<()> {
+    // To SQLite, a negative number is KiB.
+    connection.pragma_update(None, "cache_size", -kib)
+}
+
 /// Additional settings of a connection that writes.
 fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_FILE, |_| Ok(()))?;
+    set_cache(connection, WRITER_CACHE)?;
     // Checkpoints have their own thread.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     Ok(())
@@ -237,10 +248,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::claim(directory.path()).unwrap();
         let _writer = writer(&place, None).unwrap();
-        let reader = reader(&place).unwrap();
+        let reader = reader(&place, 1024).unwrap();
         let error = reader.execute("DELETE FROM records", []).unwrap_err();
         assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ReadOnly));
         assert_eq!((number(&reader, "temp_store"), number(&reader, "trusted_schema")), (2, 0));
+        assert_eq!(number(&reader, "cache_size"), -1024);
     }
 
     #[test]

@@ -10,8 +10,12 @@ use super::open::{self, Place};
 use super::{failure, lock};
 use crate::error::{OpenError, ReadError};
 
-/// More connections only cost memory: 2 MiB of cache each.
+/// More connections only cost memory.
 const MOST: usize = 64;
+/// The page caches of all connections, in KiB: shared evenly, but each has at least [`LEAST_CACHE`].
+const CACHES: i32 = 16 * 1024;
+/// Page cache of a connection where there are many, in KiB.
+const LEAST_CACHE: i32 = 2 * 1024;
 
 thread_local! {
     static PREFERRED: usize = {
@@ -28,8 +32,9 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn open(place: &Place) -> Result<Self, OpenError> {
         let count = std::thread::available_parallelism().map_or(1, usize::from).saturating_mul(2).min(MOST);
+        let cache = i32::try_from(count).map_or(LEAST_CACHE, |count| (CACHES / count).max(LEAST_CACHE));
         let connections = (0..count)
-            .map(|_| open::reader(place).map(|connection| Mutex::new(Some(connection))))
+            .map(|_| open::reader(place, cache).map(|connection| Mutex::new(Some(connection))))
             .collect::<Result<_, _>>()?;
         Ok(Self { connections })
     }
