@@ -102,7 +102,8 @@ impl Engine {
         let allowed: Vec<_> = row.keys.iter().filter(|(name, _)| may_list(audit, name)).collect();
         if !all && allowed.is_empty() {
             // No key is allowed: the refusal names the caveat.
-            self.app_for(principal, audit, &AppRef::Id(app.id), &[(Action::List, None)]).await?;
+            self.app_for(principal, audit, (&AppRef::Id(app.id), AppPart::Head), &[(Action::List, None)])
+                .await?;
         }
         let is_wanted = |row: &SecretKeyRow| {
             query.types.as_ref().is_none_or(|types| types.iter().any(|wanted| wanted == row.kind.as_str()))
@@ -137,7 +138,7 @@ impl Engine {
         wanted: &SetSecretKey,
     ) -> Result<SetSecretKeyResponse, Failure> {
         audit.set_detail(messages::key_type(wanted.kind));
-        let app = self.key_app(audit, request, Action::Write, AppPart::Secrets).await?;
+        let app = self.key_app(audit, request, Action::Write, AppPart::Bundle).await?;
         let key = petsem_keys::SecretKey::import(key_type(wanted.kind), wanted.value.expose_bytes());
         self.put_secret_key(audit, request, app, key.map_err(|error| messages::key_not_imported(&error))?)
             .await
@@ -157,7 +158,7 @@ impl Engine {
             return Err(messages::generated_key_has_value());
         }
         audit.set_detail(messages::key_type(wanted.kind));
-        let app = self.key_app(audit, request, Action::Write, AppPart::Secrets).await?;
+        let app = self.key_app(audit, request, Action::Write, AppPart::Bundle).await?;
         let key = petsem_keys::SecretKey::generate(&mut entropy::rng(), key_type(wanted.kind));
         self.put_secret_key(audit, request, app, key).await
     }
@@ -171,7 +172,7 @@ impl Engine {
         audit: &mut AuditRecord,
         request: &KeyRequest<'_>,
     ) -> Result<Deleted, Failure> {
-        let app = self.key_app(audit, request, Action::Delete, AppPart::Secrets).await?;
+        let app = self.key_app(audit, request, Action::Delete, AppPart::Bundle).await?;
         let version = self.change_secret_key(audit, request, app, &KeyWrite::Delete).await?.version;
         Ok(Deleted { version })
     }

@@ -192,6 +192,8 @@ pub enum AppPart {
     Head,
     /// Its policy.
     Policy,
+    /// Its current bundle.
+    Bundle,
     /// What a boot needs: policy and bundle.
     Secrets,
     /// Its secret keys.
@@ -214,6 +216,8 @@ pub enum PartRows {
     Head,
     /// The row of kind [`RecordKind::Policy`]; absent before the first policy is set.
     Policy(Option<Record>),
+    /// The current bundle; absent before the first secret is set.
+    Bundle(Option<BundleRow>),
     /// What a boot needs.
     Secrets {
         /// The row of kind [`RecordKind::Policy`]; absent before the first policy is set.

@@ -28,7 +28,8 @@ use crate::cursor::Cursor;
 use crate::error::{CloseError, CommitError, OpenError, ReadError};
 use crate::lock::FileLock;
 use crate::record::{
-    AppPart, AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+    AppPart, AppRows, ChangedApps, FeedEntry, NamedApp, PartRows, Record, RecordKind, UnauditedChange,
+    ValueRow,
 };
 use crate::store::{Store, StoreFuture, StoreStats};
 use readers::Readers;
@@ -161,6 +162,17 @@ impl Store for SqliteStore {
 
     fn app(&self, app: AppId, part: AppPart) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>> {
         Box::pin(async move { self.readers.read(|connection| read::app(connection, app, part)) })
+    }
+
+    fn app_part(
+        &self,
+        app: AppId,
+        head_version: u64,
+        part: AppPart,
+    ) -> StoreFuture<'_, Result<Option<PartRows>, ReadError>> {
+        Box::pin(async move {
+            self.readers.read(|connection| read::app_part(connection, app, head_version, part))
+        })
     }
 
     fn app_by_name<'a>(

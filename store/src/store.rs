@@ -9,7 +9,8 @@ use crate::change::{Change, Committed};
 use crate::cursor::Cursor;
 use crate::error::{CloseError, CommitError, ReadError};
 use crate::record::{
-    AppPart, AppRows, ChangedApps, FeedEntry, NamedApp, Record, RecordKind, UnauditedChange, ValueRow,
+    AppPart, AppRows, ChangedApps, FeedEntry, NamedApp, PartRows, Record, RecordKind, UnauditedChange,
+    ValueRow,
 };
 
 /// The return type of the trait's methods, so that `dyn Store` works.
@@ -43,6 +44,15 @@ pub trait Store: Send + Sync {
 
     /// The head of an app and this part of its rows, at one moment.
     fn app(&self, app: AppId, part: AppPart) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>>;
+
+    /// This part of the rows of an app whose head was read before, if the head still has that row version: the part is
+    /// as it was when that head was written. `None` if the app was changed or deleted since.
+    fn app_part(
+        &self,
+        app: AppId,
+        head_version: u64,
+        part: AppPart,
+    ) -> StoreFuture<'_, Result<Option<PartRows>, ReadError>>;
 
     /// The same by the app's name. The store does not read contents: `app_of` verifies the name's row and
     /// returns the app that it names.

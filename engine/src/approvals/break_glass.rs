@@ -13,6 +13,7 @@ use petsem_policy::{
     Action, ActionSet, Actions, Apps, BreakGlass, Caveat, CaveatSet, DischargeRequest as TicketRequest,
     Macaroon, Organization, PetsemCaveat, SecondPerson, Ticket,
 };
+use petsem_store::AppPart;
 
 use crate::approvals::request::{ApprovalRequest, state_of};
 use crate::authn::token_id::token_uuid;
@@ -46,7 +47,7 @@ impl Engine {
         request: &BreakGlassRequest,
         now: Timestamp,
     ) -> Result<BreakGlassToken, Failure> {
-        let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
+        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Mint, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let parent = principal.require(audit, &target, Action::Mint, now)?;
         let life = request.expires_in.unwrap_or(DEFAULT_DURATION);
@@ -194,7 +195,7 @@ impl Engine {
             true => vec![(Action::ReadValue, None)],
             false => names.iter().map(|name| (Action::ReadValue, Some(name))).collect(),
         };
-        let app = self.app_for(principal, audit, app, &requested).await?;
+        let app = self.app_for(principal, audit, (app, AppPart::Bundle), &requested).await?;
         // The one token that allows all of them is chosen.
         let target = AccessTarget { app: Some(&app), secret: names.first(), ..AccessTarget::default() };
         let verified = principal.require(audit, &target, Action::ReadValue, now)?;

@@ -31,14 +31,15 @@ pub struct Principal {
 }
 
 impl Engine {
-    /// The app that a request names, if one token of the principal allows all requested accesses there. A principal
+    /// The app that a request names, with this part of its rows, if one token of the principal allows all requested
+    /// accesses there. A principal
     /// outside the app's org gets the same answer whether the app exists or not, unless it may create the app. The
     /// decision needs only the app's head; the time that a refusal takes must not say how large the app is.
     pub(crate) async fn app_for(
         &self,
         principal: &Principal,
         audit: &mut AuditRecord,
-        app: &AppRef,
+        (app, part): (&AppRef, AppPart),
         requested: &[(Action, Option<&SecretName>)],
     ) -> Result<FoundApp, Failure> {
         principal.check_work(requested.len())?;
@@ -49,7 +50,7 @@ impl Engine {
         let decision = principal.select_token(audit, &accesses, now).map(|_| ());
         let action = requested.first().map_or(Action::List, |(action, _)| *action);
         let app = answer(principal, audit, (app, found), action, now, decision)?;
-        self.with_part(app, AppPart::Secrets).await
+        self.with_part(app, part).await
     }
 
     /// The app for a list, and whether the principal may list all of it. A principal that is restricted to some names
@@ -62,11 +63,11 @@ impl Engine {
         named: Resource,
         now: Timestamp,
     ) -> Result<(FoundApp, bool), Failure> {
-        match self.app_for(principal, audit, app, &[(Action::List, None)]).await {
+        match self.app_for(principal, audit, (app, AppPart::Bundle), &[(Action::List, None)]).await {
             Ok(app) => Ok((app, true)),
             Err(failure) => match self.find_app_with(app, AppPart::Head).await? {
                 Some(app) if principal.lists_by_name(&app, named, now) => {
-                    Ok((self.with_part(app, AppPart::Secrets).await?, false))
+                    Ok((self.with_part(app, AppPart::Bundle).await?, false))
                 }
                 _ => Err(failure),
             },

@@ -3,7 +3,7 @@
 use petsem_api::{AppRef, History, SecretName};
 use petsem_keys::AppKek;
 use petsem_policy::Action;
-use petsem_store::ValueRow;
+use petsem_store::{AppPart, ValueRow};
 
 use crate::authz::decide::Principal;
 use crate::engine::Engine;
@@ -26,7 +26,7 @@ impl Engine {
         name: &SecretName,
     ) -> Result<History, Failure> {
         audit.set_names([name]);
-        let app = self.app_for(principal, audit, app, &[(Action::List, Some(name))]).await?;
+        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::List, Some(name))]).await?;
         let mut rows = self.store.history(app.id, name).await?;
         let newer = self.newer_head(&app, &rows).await?;
         let app = newer.as_ref().unwrap_or(&app);

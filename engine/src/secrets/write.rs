@@ -7,7 +7,7 @@ use petsem_api::{
     SetSecret, SetSecretResponse,
 };
 use petsem_policy::Action;
-use petsem_store::{CommitError, RecordKind};
+use petsem_store::{AppPart, CommitError, RecordKind};
 
 use crate::authz::decide::Principal;
 use crate::clock::Timestamp;
@@ -119,7 +119,8 @@ impl Engine {
     ) -> Result<SetSecretResponse, Failure> {
         audit.set_names([&name]);
         audit.set_detail(messages::restored_from(wanted.to_version));
-        let app = self.app_for(principal, audit, app, &[(Action::Write, Some(&name))]).await?;
+        let app =
+            self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Write, Some(&name))]).await?;
         let row = self.restorable(&app, &name, wanted.to_version).await?;
         let amendments = BTreeMap::from([(name, Amendment::Restore(&row))]);
         let update = Update { amendments, expected_version: wanted.expected_version, now };
@@ -148,7 +149,7 @@ impl Engine {
             // An empty set of changes returns the version to a principal that may write.
             accesses.push((Action::Write, None));
         }
-        let mut found = self.app_for(principal, audit, app, &accesses).await?;
+        let mut found = self.app_for(principal, audit, (app, AppPart::Bundle), &accesses).await?;
         check_sizes(&update.amendments)?;
         let author = principal.author();
         let id = found.id;

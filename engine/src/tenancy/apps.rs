@@ -6,7 +6,7 @@ use petsem_api::{
 };
 use petsem_keys::{AppKek, DigestKey, WrapContext};
 use petsem_policy::Action;
-use petsem_store::RecordKind;
+use petsem_store::{AppPart, RecordKind};
 
 use crate::authz::decide::Principal;
 use crate::clock::{Timestamp, time_text};
@@ -98,7 +98,7 @@ impl Engine {
         principal: &Principal,
         app: &AppRef,
     ) -> Result<App, Failure> {
-        let app = self.app_for(principal, audit, app, &[(Action::List, None)]).await?;
+        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::List, None)]).await?;
         let org = self.org_name(app.head.org).await?;
         Ok(to_wire(app.id, &app.head, &org))
     }
@@ -113,7 +113,7 @@ impl Engine {
         principal: &Principal,
         app: &AppRef,
     ) -> Result<DeletedApp, Failure> {
-        let id = self.app_for(principal, audit, app, &[(Action::Delete, None)]).await?.id;
+        let id = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Delete, None)]).await?.id;
         let _turn = self.app_turn(id).await;
         // Read under the app's lock: a concurrent set has ended.
         let app = self.current_app(id).await?;

@@ -84,9 +84,19 @@ impl Engine {
         }
     }
 
-    /// The current state of an app whose head was decided on, with this part of its rows. Id and org never change.
+    /// An app whose head was decided on, with this part of its rows; in its current state, if it was changed meanwhile.
+    /// Id and org never change.
     pub(crate) async fn with_part(&self, app: FoundApp, part: AppPart) -> Result<FoundApp, Failure> {
-        self.find_app_with(&AppRef::Id(app.id), part).await?.ok_or_else(messages::app_deleted_meanwhile)
+        if part == AppPart::Head {
+            return Ok(app);
+        }
+        match self.store.app_part(app.id, app.head_version, part).await? {
+            Some(part) => Ok(FoundApp { part, ..app }),
+            None => self
+                .find_app_with(&AppRef::Id(app.id), part)
+                .await?
+                .ok_or_else(messages::app_deleted_meanwhile),
+        }
     }
 
     /// The current state of an app that the same request already found.

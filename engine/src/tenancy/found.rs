@@ -27,16 +27,14 @@ impl FoundApp {
     pub(crate) fn policy_row(&self) -> Result<Option<&Record>, Failure> {
         match &self.part {
             PartRows::Secrets { policy, .. } | PartRows::Policy(policy) => Ok(policy.as_ref()),
-            PartRows::SecretKeys(_) | PartRows::Head => {
-                Err(Failure::internal("the policy of an app was not read"))
-            }
+            _ => Err(Failure::internal("the policy of an app was not read")),
         }
     }
 
     /// The row of its bundle.
     pub(crate) fn bundle_row(&self) -> Result<Option<&BundleRow>, Failure> {
         match &self.part {
-            PartRows::Secrets { bundle, .. } => Ok(bundle.as_ref()),
+            PartRows::Secrets { bundle, .. } | PartRows::Bundle(bundle) => Ok(bundle.as_ref()),
             _ => Err(Failure::internal("the bundle of an app was not read")),
         }
     }

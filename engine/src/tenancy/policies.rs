@@ -3,7 +3,7 @@
 use petsem_api::{AppRef, OrgId, PolicyDocument, PutPolicy};
 use petsem_policy::Action;
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
-use petsem_store::RecordKind;
+use petsem_store::{AppPart, RecordKind};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
@@ -29,7 +29,8 @@ impl Engine {
         principal: &Principal,
         app: &AppRef,
     ) -> Result<PolicyDocument, Failure> {
-        let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
+        let app =
+            self.app_for(principal, audit, (app, AppPart::Policy), &[(Action::ManagePolicy, None)]).await?;
         let policy = match self.policy_row(&app)? {
             Some(row) => serde_json::from_str(row.policy.get()).map_err(Failure::internal)?,
             None => serde_json::json!({"format": 1, "rules": []}),
@@ -50,7 +51,8 @@ impl Engine {
         wanted: PutPolicy,
         now: Timestamp,
     ) -> Result<Requested<PolicyDocument>, Failure> {
-        let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
+        let app =
+            self.app_for(principal, audit, (app, AppPart::Policy), &[(Action::ManagePolicy, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let is_needed = self.needs_second_person(requester, app.head.org).await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use petsem_api::{App, AppRef, AppSettings, ChangeAppSettings, MAX_ALLOWED_NAMES, OrgId, SecretName};
 use petsem_policy::Action;
+use petsem_store::AppPart;
 
 use crate::approvals::request::{ApprovalRequest, DecidedRequest, Requested, registration_ends};
 use crate::authn::tokens::Verified;
@@ -34,7 +35,8 @@ impl Engine {
         wanted: ChangeAppSettings,
         now: Timestamp,
     ) -> Result<Requested<App>, Failure> {
-        let app = self.app_for(principal, audit, app, &[(Action::ManagePolicy, None)]).await?;
+        let app =
+            self.app_for(principal, audit, (app, AppPart::Head), &[(Action::ManagePolicy, None)]).await?;
         let next = changed(&app.head.settings, &wanted)?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;

@@ -2,6 +2,7 @@
 
 use petsem_api::{HostId, RevokeRequest, Revoked, SigningKeyId, TokenKind, TokenUuid};
 use petsem_policy::{Action, TokenId};
+use petsem_store::AppPart;
 
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
@@ -43,7 +44,8 @@ impl Engine {
             }
             // A principal outside the app's org learns nothing about the app.
             RevokeRequest::Machine { app, .. } => {
-                let app = self.app_for(principal, audit, app, &[(Action::Mint, None)]).await?;
+                let app =
+                    self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Mint, None)]).await?;
                 check_machines(self.control().app(app.id).await?.machines)?;
                 Some(app)
             }

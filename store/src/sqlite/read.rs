@@ -53,9 +53,25 @@ pub(super) fn app(connection: &Connection, app: AppId, part: AppPart) -> Result<
             Ok(head.map(|head| AppRows { head, part: PartRows::Head }))
         }
         AppPart::Policy => app_with_record(connection, app, RecordKind::Policy, PartRows::Policy),
+        AppPart::Bundle => app_with_bundle(connection, app),
         AppPart::Secrets => app_with_secrets(connection, app),
         AppPart::SecretKeys => app_with_record(connection, app, RecordKind::SecretKeys, PartRows::SecretKeys),
     }
+}
+
+fn app_with_bundle(connection: &Connection, app: AppId) -> Result<Option<AppRows>> {
+    let head = RecordKind::AppHead;
+    connection
+        .prepare_cached(
+            "SELECT head.id, head.row_version, head.content, head.mac, app_version, wrapped_dek, ciphertext
+             FROM records AS head LEFT JOIN bundles ON bundles.app = ?1
+             WHERE head.kind = ?2 AND head.id = ?1",
+        )?
+        .query_row(params![app.as_bytes(), head.number()], |row| {
+            let bundle = is_set(row, 4)?.then(|| bundle_of(row, 4, app)).transpose()?;
+            Ok(AppRows { head: record_of(row, 0, head)?, part: PartRows::Bundle(bundle) })
+        })
+        .optional()
 }
 
 fn app_with_secrets(connection: &Connection, app: AppId) -> Result<Option<AppRows>> {
@@ -97,6 +113,66 @@ fn app_with_record(
         .query_row(params![app.as_bytes(), head.number(), kind.number()], |row| {
             let other = is_set(row, 4)?.then(|| record_of(row, 4, kind)).transpose()?;
             Ok(AppRows { head: record_of(row, 0, head)?, part: part(other) })
+        })
+        .optional()
+}
+
+/// Several statements make one part, because each is of the moment when the head of this version was the current one.
+pub(super) fn app_part(
+    connection: &Connection,
+    app: AppId,
+    head_version: u64,
+    part: AppPart,
+) -> Result<Option<PartRows>> {
+    let Ok(version) = i64::try_from(head_version) else { return Ok(None) };
+    let record = |kind| record_under(connection, app, version, kind);
+    match part {
+        AppPart::Head => {
+            let head = record(RecordKind::AppHead)?;
+            Ok(head.map(|_| PartRows::Head))
+        }
+        AppPart::Policy => Ok(record(RecordKind::Policy)?.map(PartRows::Policy)),
+        AppPart::SecretKeys => Ok(record(RecordKind::SecretKeys)?.map(PartRows::SecretKeys)),
+        AppPart::Bundle => Ok(bundle_under(connection, app, version)?.map(PartRows::Bundle)),
+        AppPart::Secrets => {
+            let policy = record(RecordKind::Policy)?;
+            let bundle = bundle_under(connection, app, version)?;
+            Ok(policy.zip(bundle).map(|(policy, bundle)| PartRows::Secrets { policy, bundle }))
+        }
+    }
+}
+
+/// The app's row of this kind, which may be absent, if the head has this row version.
+fn record_under(
+    connection: &Connection,
+    app: AppId,
+    head_version: i64,
+    kind: RecordKind,
+) -> Result<Option<Option<Record>>> {
+    connection
+        .prepare_cached(
+            "SELECT other.id, other.row_version, other.content, other.mac
+             FROM records AS head
+             LEFT JOIN records AS other ON other.kind = ?4 AND other.id = ?1
+             WHERE head.kind = ?2 AND head.id = ?1 AND head.row_version = ?3",
+        )?
+        .query_row(
+            params![app.as_bytes(), RecordKind::AppHead.number(), head_version, kind.number()],
+            |row| is_set(row, 0)?.then(|| record_of(row, 0, kind)).transpose(),
+        )
+        .optional()
+}
+
+/// The app's bundle, which may be absent, if the head has this row version.
+fn bundle_under(connection: &Connection, app: AppId, head_version: i64) -> Result<Option<Option<BundleRow>>> {
+    connection
+        .prepare_cached(
+            "SELECT app_version, wrapped_dek, ciphertext
+             FROM records AS head LEFT JOIN bundles ON bundles.app = ?1
+             WHERE head.kind = ?2 AND head.id = ?1 AND head.row_version = ?3",
+        )?
+        .query_row(params![app.as_bytes(), RecordKind::AppHead.number(), head_version], |row| {
+            is_set(row, 0)?.then(|| bundle_of(row, 0, app)).transpose()
         })
         .optional()
 }

@@ -399,9 +399,41 @@ pub(crate) async fn an_app_is_read_with_the_part_that_is_asked_for(place: &impl 
     let secrets = PartRows::Secrets { policy, bundle: Some(bundle(app(1), 1)) };
     assert_eq!(store.app(app(1), AppPart::Secrets).await.unwrap(), of(secrets));
     assert_eq!(store.app(app(1), AppPart::SecretKeys).await.unwrap(), of(PartRows::SecretKeys(keys)));
+    let only_bundle = of(PartRows::Bundle(Some(bundle(app(1), 1))));
+    assert_eq!(store.app(app(1), AppPart::Bundle).await.unwrap(), only_bundle);
     assert_eq!(store.app(app(1), AppPart::Head).await.unwrap(), of(PartRows::Head));
     assert_eq!(store.app(app(2), AppPart::Head).await.unwrap(), None);
     assert_eq!(store.app(app(2), AppPart::SecretKeys).await.unwrap(), None);
+}
+
+pub(crate) async fn a_part_is_read_only_under_the_head_that_was_read(place: &impl Place) {
+    let store = place.open();
+    store.commit(app_change(app(1), 1, 3)).await.unwrap();
+    let (policy, keys) = (RecordKind::Policy, RecordKind::SecretKeys);
+    let rows = [policy, keys].map(|kind| record(kind, app(1).as_bytes(), 7));
+    store.commit(Change { puts: rows.to_vec(), ..change() }).await.unwrap();
+    let part = async |number, version, part| store.app_part(app(number), version, part).await.unwrap();
+
+    let [policy, keys] = rows.map(Some);
+    let bundle = Some(bundle(app(1), 1));
+    let secrets = PartRows::Secrets { policy: policy.clone(), bundle: bundle.clone() };
+    for (asked, found) in [
+        (AppPart::Head, PartRows::Head),
+        (AppPart::Policy, PartRows::Policy(policy)),
+        (AppPart::Bundle, PartRows::Bundle(bundle)),
+        (AppPart::Secrets, secrets),
+        (AppPart::SecretKeys, PartRows::SecretKeys(keys)),
+    ] {
+        assert_eq!(part(1, 1, asked).await, Some(found));
+        // Another version of the head, and no head.
+        assert_eq!((part(1, 2, asked).await, part(2, 1, asked).await), (None, None));
+    }
+
+    // The head is there, and the parts are absent.
+    store.commit(Change { puts: vec![head(app(2), 5)], ..change() }).await.unwrap();
+    assert_eq!(part(2, 5, AppPart::Bundle).await, Some(PartRows::Bundle(None)));
+    let none = PartRows::Secrets { policy: None, bundle: None };
+    assert_eq!(part(2, 5, AppPart::Secrets).await, Some(none));
 }
 
 pub(crate) async fn an_app_is_found_by_its_name_in_one_snapshot(place: &impl Place) {

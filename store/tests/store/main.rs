@@ -73,6 +73,7 @@ sqlite! {
     deleting_an_app_deletes_only_its_bundle_and_values
     deletes_are_applied_before_puts
     an_app_is_read_with_the_part_that_is_asked_for
+    a_part_is_read_only_under_the_head_that_was_read
     an_app_is_found_by_its_name_in_one_snapshot
     pages_of_a_prefix_have_every_id_once
     a_change_stays_unaudited_until_it_is_reported

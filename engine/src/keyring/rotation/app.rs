@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use petsem_api::{AppId, AppRef, AppRotation, ErrorCode, SecretName};
 use petsem_keys::{AppKek, DigestKey, SecretKeyMaterial, WrapContext};
 use petsem_policy::Action;
-use petsem_store::{CommitError, NewValue, RecordKind};
+use petsem_store::{AppPart, CommitError, NewValue, RecordKind};
 
 use super::progress::{AGAIN, Pace, Progress};
 use crate::authz::decide::Principal;
@@ -71,7 +71,7 @@ impl Engine {
         rewrite: bool,
         now: Timestamp,
     ) -> Result<AppRotation, Failure> {
-        let app = self.app_for(principal, audit, app, &[(Action::Operate, None)]).await?.id;
+        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Operate, None)]).await?.id;
         let author = principal.author();
         let turn = self.app_turn(app).await;
         for _ in 0..TRIES {
