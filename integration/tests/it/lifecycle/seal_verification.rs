@@ -16,8 +16,10 @@ const PASSPHRASE: &str = "six random words make a passphrase";
 
 /// Whether each seal was tried, and whether it opened the store, by the end of its description.
 fn results(ended: &Ended) -> Vec<(String, bool, bool)> {
-    let (json, _) = ended.printed.split_once("]\n").unwrap();
-    let seals: Vec<Value> = serde_json::from_str(&format!("{json}]")).unwrap();
+    // The failure is printed to standard error: before, after or between these lines.
+    let is_json = |line: &&str| !line.starts_with("error: ") && !line.starts_with("hint: ");
+    let json = ended.printed.lines().filter(is_json).collect::<Vec<_>>().join("\n");
+    let seals: Vec<Value> = serde_json::from_str(&json).unwrap();
     let result = |seal: &Value| {
         let description = seal["seal"]["description"].as_str().unwrap();
         let name = description.rsplit(['/', ' ']).next().unwrap().to_owned();
