@@ -91,7 +91,7 @@ pub use name::{
     AppName, AppRef, HostId, MAX_SECRET_NAME, MachineId, NameError, OrgName, OrgRef, SecretKeyName,
     SecretName,
 };
-pub use printable::{escaped, is_unprintable};
+pub use printable::{escaped, is_unprintable, shell_quoted};
 pub use reserved::{RESERVED, ReservedFamily};
 pub use rotation::{AppRotation, KeyringInfo, KeyringVersion, RotateApp, RotationList, RotationProgress};
 pub use secret::{

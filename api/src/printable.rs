@@ -29,9 +29,31 @@ pub fn escaped(text: &str, keeps: &[char]) -> String {
     escaped
 }
 
+/// The text as a shell takes it for one word, for commands that people copy.
+#[must_use]
+pub fn shell_quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%=,".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_takes_quoted_text_for_one_word() {
+        for (text, quoted) in [
+            ("/etc/petsem/petsem.toml", "/etc/petsem/petsem.toml"),
+            ("", "''"),
+            ("my file", "'my file'"),
+            ("it's `x` $y", r"'it'\''s `x` $y'"),
+        ] {
+            assert_eq!(shell_quoted(text), quoted);
+        }
+    }
 
     #[test]
     fn what_moves_hides_or_reorders_text_is_escaped() {

@@ -1,7 +1,7 @@
 //! Errors of opening, writing and verifying the log: one enum for each operation, with its texts.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a line is not durable. The request that it belongs to must be refused.
@@ -109,9 +109,8 @@ pub enum AuditOpenError {
     Broken(Finding),
     /// No line of the log is there, but the store has a checkpoint of it.
     #[error(
-        "the audit log of this node is missing: {} has no line, but the store knows line {line}; mount or \
-         restore the directory; if its lines are lost, run `petsem operator audit accept-loss`",
-        .directory.display()
+        "{}; mount or restore the directory; if its lines are lost, run `petsem operator audit accept-loss`",
+        what_is_missing(.directory, *.line)
     )]
     Missing {
         /// Where the log should be.
@@ -130,13 +129,29 @@ pub enum AuditOpenError {
 impl AuditOpenError {
     /// Whether lines of the log are changed or missing, so that the node can continue only with a new chain.
     pub fn is_loss(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Missing { .. })
+        self.loss().is_some()
     }
+
+    /// What is changed or missing, without what to do about it.
+    pub fn loss(&self) -> Option<String> {
+        match self {
+            Self::Broken(finding) => Some(finding.to_string()),
+            Self::Missing { directory, line } => Some(what_is_missing(directory, *line)),
+            _ => None,
+        }
+    }
+}
+
+fn what_is_missing(directory: &Path, line: u64) -> String {
+    format!(
+        "the audit log of this node is missing: {} has no line, but the store knows line {line}",
+        directory.display()
+    )
 }
 
 /// The first line at which a log differs from what was written.
 #[derive(Debug, thiserror::Error)]
-#[error("audit line {line} in {}: {fault}", .file.display())]
+#[error("{}", what_differs(.file, *.line, .fault))]
 pub struct Finding {
     /// The file that holds the line, or should hold it; the directory if no file does.
     pub file: PathBuf,
@@ -144,6 +159,25 @@ pub struct Finding {
     pub line: u64,
     /// What is wrong with it.
     pub fault: Fault,
+}
+
+impl Finding {
+    /// Whether lines are missing at the end of the log, and all that are there are unchanged.
+    pub fn is_cut(&self) -> bool {
+        matches!(self.fault, Fault::Cut { .. })
+    }
+}
+
+fn what_differs(file: &Path, line: u64, fault: &Fault) -> String {
+    match fault {
+        Fault::Cut { expected } if line <= 1 => {
+            format!(
+                "the audit log is missing: {} has no line, but a checkpoint in the store names line {expected}",
+                file.display()
+            )
+        }
+        fault => format!("audit line {line} in {}: {fault}", file.display()),
+    }
 }
 
 /// What is wrong with a line.

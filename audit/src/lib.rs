@@ -100,7 +100,7 @@ pub use event::{ANCESTORS_MAXIMUM, AuditEvent, EncodedEvent, Outcome, SecretName
 pub use log::{
     AuditKeys, AuditLog, AuditSettings, Clock, DurableCheckpoint, KnownCheckpoint, Opened, Resume, Tail,
 };
-pub use open::{check_directory, logged_node};
+pub use open::{check_directory, check_end, logged_node};
 pub use search::Searched;
 pub use stats::AuditStats;
 pub use verify::{Report, VerifyKeys, verify_lines, verify_log};

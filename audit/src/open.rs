@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use petsem_keys::AuditSigningKey;
 use tokio::sync::mpsc;
 
 use crate::checkpoint::Checkpoint;
@@ -46,11 +47,7 @@ pub(crate) fn open(
     let lock = claim(&settings.directory)?;
     let Files { used, unused, next_number } = sort_out(&settings)?;
     let used = Used { directory: settings.directory.clone(), files: used };
-    if let (None, Some(known)) = (used.last(), known) {
-        // The line after it is the checkpoint itself.
-        let line = known.line.saturating_add(1);
-        return Err(AuditOpenError::Missing { directory: settings.directory, line });
-    }
+    let (found, signing) = used.verified(node, keys, known)?;
     let mut reserve = Reserve::new(
         settings.directory.clone(),
         settings.segment_bytes,
@@ -59,22 +56,6 @@ pub(crate) fn open(
         next_number,
     );
 
-    let (mac, signing, resume) =
-        keys.map_or((None, None, None), |keys| (Some(keys.initial_mac), Some(keys.signing), keys.resume));
-    let public = signing.as_ref().map(petsem_keys::AuditSigningKey::public);
-    let place = match (known, public, resume) {
-        (Some(known), Some(public), Some(resume)) => used.resumed(node, public, known, resume)?,
-        _ => None,
-    };
-    let from = match place {
-        Some(place) => place,
-        None => Place {
-            file: used.newest_from(known)?,
-            offset: 0,
-            walker: Walker::new(Some(node), public, mac, known, true),
-        },
-    };
-    let found = find_end(&used, from, known)?;
     let (line, head) = found.walker.position().unwrap_or((0, line::genesis(&node)));
     let segment = match used.last() {
         Some(path) => at_path(path, Segment::open(path.clone(), found.position))?,
@@ -168,6 +149,29 @@ pub fn check_directory(directory: &Path) -> Result<(), AuditOpenError> {
     claim(directory).map(drop)
 }
 
+/// Checks that a log can be continued: it has the checkpoint that the store knows, and what follows it is unchanged.
+/// Nothing is written.
+///
+/// # Errors
+/// [`AuditOpenError`]: the files cannot be read, or the log is missing or broken.
+pub fn check_end(
+    directory: &Path,
+    node: [u8; 16],
+    keys: AuditKeys,
+    known: Option<KnownCheckpoint>,
+) -> Result<(), AuditOpenError> {
+    let mut files = match segment::list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => at_path(directory, listed)?,
+    };
+    while let Some((_, path)) = files.last()
+        && at_path(path, segment::is_unused(path))?
+    {
+        files.pop();
+    }
+    Used { directory: directory.to_owned(), files }.verified(node, Some(keys), known).map(drop)
+}
+
 /// The node whose log is in a directory; `None` if there is no line.
 ///
 /// # Errors
@@ -252,6 +256,36 @@ struct Place {
 impl Used {
     fn last(&self) -> Option<&PathBuf> {
         self.files.last().map(|(_, path)| path)
+    }
+
+    /// The end of the log, verified from the checkpoint that the store knows, and the key that signs the next one.
+    fn verified(
+        &self,
+        node: [u8; 16],
+        keys: Option<AuditKeys>,
+        known: Option<KnownCheckpoint>,
+    ) -> Result<(End, Option<AuditSigningKey>), AuditOpenError> {
+        if let (None, Some(known)) = (self.last(), known) {
+            // The line after it is the checkpoint itself.
+            let line = known.line.saturating_add(1);
+            return Err(AuditOpenError::Missing { directory: self.directory.clone(), line });
+        }
+        let (mac, signing, resume) =
+            keys.map_or((None, None, None), |keys| (Some(keys.initial_mac), Some(keys.signing), keys.resume));
+        let public = signing.as_ref().map(AuditSigningKey::public);
+        let place = match (known, public, resume) {
+            (Some(known), Some(public), Some(resume)) => self.resumed(node, public, known, resume)?,
+            _ => None,
+        };
+        let from = match place {
+            Some(place) => place,
+            None => Place {
+                file: self.newest_from(known)?,
+                offset: 0,
+                walker: Walker::new(Some(node), public, mac, known, true),
+            },
+        };
+        Ok((find_end(self, from, known)?, signing))
     }
 
     /// The place of the checkpoint that the store knows, if the log has it there. Otherwise the lines up to it say what

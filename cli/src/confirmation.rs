@@ -16,6 +16,11 @@ pub(crate) struct Confirmation {
 }
 
 impl Confirmation {
+    /// Whether `--yes` confirms it, so that nobody reads a question.
+    pub(crate) fn is_given(&self) -> bool {
+        self.yes
+    }
+
     /// Succeeds if the consequence is confirmed: with `--yes`, or by a person who types `word`.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command as Definition};
+use petsem_api::shell_quoted;
 
 /// The arguments that are repeated.
 const REPEATED: [&str; 2] = ["config", "context"];
@@ -29,7 +30,7 @@ pub(crate) fn remember(definition: Definition, matches: &ArgMatches) {
     let given = REPEATED.into_iter().filter_map(|name| {
         let path = last.try_get_one::<PathBuf>(name).ok()??;
         let is_typed = last.value_source(name) == Some(ValueSource::CommandLine);
-        is_typed.then(|| (name, quoted(&path.display().to_string())))
+        is_typed.then(|| (name, shell_quoted(&path.display().to_string())))
     });
     // Once in a process; a second call would change nothing.
     let _is_first = GIVEN.set(Given { arguments: given.collect(), definition });
@@ -75,15 +76,6 @@ impl Given {
     }
 }
 
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%=,".contains(&byte);
-    match !text.is_empty() && text.bytes().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Arg, arg};
@@ -101,7 +93,7 @@ mod tests {
                 Definition::new("rotations"),
             ]),
         ]);
-        Given { definition, arguments: vec![("config", quoted(config))] }
+        Given { definition, arguments: vec![("config", shell_quoted(config))] }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use petsem_seals::{Passphrase, ShareSet};
-use petsem_server::{AttemptStatus, NewShare, OPEN_FOR, Settings, ShareAttempt, UnsealInput, people_seals};
+use petsem_server::{
+    AttemptStatus, NewShare, OPEN_FOR, SealSettings, Settings, ShareAttempt, UnsealInput, automatic_seal,
+    people_seals,
+};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -32,7 +35,8 @@ pub(crate) struct UnsealArguments {
     share_file: Vec<PathBuf>,
 
     /// Open the store with shares that several people give, each with `petsem operator share` on this node, within ten
-    /// minutes; with those of --share-file, or one that is typed here
+    /// minutes; with those of --share-file, or one that is typed here. Nobody is asked if a seal opens the store by
+    /// itself, unless every seal is needed
     #[arg(long, conflicts_with = "passphrase_file")]
     gather_shares: bool,
 }
@@ -43,9 +47,9 @@ impl UnsealArguments {
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::read(&self.config)?;
         if self.gather_shares {
-            return self.gathered(settings);
+            return self.gathered_if_needed(settings);
         }
-        match settings.seals.iter().any(petsem_server::SealSettings::is_automatic) {
+        match settings.seals.iter().any(SealSettings::is_automatic) {
             true => Ok(settings.opened_by(self.read_files()?)),
             false => self.prompted(settings),
         }
@@ -54,7 +58,21 @@ impl UnsealArguments {
     /// As [`Self::settings`], but prompts even if a seal of the configuration opens by itself.
     pub(crate) fn settings_with_prompt(&self) -> Result<Settings, Failure> {
         let settings = Settings::read(&self.config)?;
-        if self.gather_shares { self.gathered(settings) } else { self.prompted(settings) }
+        if self.gather_shares { self.gathered_if_needed(settings) } else { self.prompted(settings) }
+    }
+
+    /// As [`Self::settings`], for a command that needs every seal: on a terminal it prompts for what people have, unless
+    /// something was given.
+    pub(crate) fn settings_for_every_seal(&self) -> Result<Settings, Failure> {
+        let settings = Settings::read(&self.config)?;
+        if self.gather_shares {
+            return self.gathered(settings);
+        }
+        let mut input = self.read_files()?;
+        if input.is_empty() && std::io::stdin().is_terminal() {
+            input = prompt_for_all(&settings)?;
+        }
+        Ok(settings.opened_by(input))
     }
 
     /// As [`Self::settings`], but never prompts.
@@ -66,6 +84,16 @@ impl UnsealArguments {
         let input = self.read_files()?;
         let input = if input.is_empty() { prompt_for_input(&settings)? } else { input };
         Ok(settings.opened_by(input))
+    }
+
+    fn gathered_if_needed(&self, settings: Settings) -> Result<Settings, Failure> {
+        match remote::wait_for(automatic_seal(&settings))?? {
+            Some(seal) => {
+                output::notice(&messages::no_shares_needed(&seal));
+                Ok(settings)
+            }
+            None => self.gathered(settings),
+        }
     }
 
     fn gathered(&self, settings: Settings) -> Result<Settings, Failure> {
@@ -160,21 +188,36 @@ fn prompt_for_input(settings: &Settings) -> Result<UnsealInput, Failure> {
             return Ok(UnsealInput::new(Some(Passphrase::new(passphrase)?), Vec::new()));
         }
     }
-    let mut shares = Vec::new();
     for set in people.shares {
-        if !prompt_for_shares(set, &mut shares)?.is_empty() {
-            break;
+        output::notice(&messages::shares_requested(&set.describe()));
+        let shares = prompt_for_shares(set)?;
+        if !shares.is_empty() {
+            return Ok(UnsealInput::new(None, shares));
         }
     }
-    Ok(UnsealInput::new(None, shares))
+    Ok(UnsealInput::default())
 }
 
-/// Prompts for shares until there are enough. Each is checked when it is typed; an empty line cancels.
-fn prompt_for_shares(
-    mut set: ShareSet,
-    shares: &mut Vec<Zeroizing<String>>,
-) -> Result<&[Zeroizing<String>], Failure> {
-    output::notice(&messages::shares_requested(&set.describe()));
+/// Prompts for what people have of each seal; an empty line leaves one out.
+fn prompt_for_all(settings: &Settings) -> Result<UnsealInput, Failure> {
+    let people = remote::wait_for(people_seals(settings))??;
+    let has_file = |seal: &SealSettings| matches!(seal, SealSettings::Passphrase { file: Some(_) });
+    let mut passphrase = None;
+    if people.passphrase && !settings.seals.iter().any(has_file) {
+        let typed = value_source::prompt_secret(messages::PASSPHRASE_OR_NONE_PROMPT)?;
+        passphrase = (!typed.is_empty()).then(|| Passphrase::new(typed)).transpose()?;
+    }
+    let mut shares = Vec::new();
+    for set in people.shares {
+        output::notice(&messages::shares_or_none_requested(&set.describe()));
+        shares.append(&mut prompt_for_shares(set)?);
+    }
+    Ok(UnsealInput::new(passphrase, shares))
+}
+
+/// Prompts for shares until there are enough. Each is checked when it is typed; with an empty line there are none.
+fn prompt_for_shares(mut set: ShareSet) -> Result<Vec<Zeroizing<String>>, Failure> {
+    let mut shares = Vec::new();
     while set.progress().missing() > 0 {
         let share = value_source::prompt_secret(&messages::share_prompt(set.progress()))?;
         if share.trim().is_empty() {

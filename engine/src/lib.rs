@@ -105,7 +105,8 @@ pub use keyring::seal_list::{KeepShares, SealChange, SealInfo, SealRows};
 pub use keyring::state::MOST_KEYRING_VERSIONS;
 pub use keyring::store_status::StoreStatus;
 pub use keyring::unlock::{
-    MOST_SEALS, OpenedBy, SealSources, SealWrap, SealedRows, UnlockError, Unlocked, unlock, unlock_rows,
+    MOST_SEALS, OpenedBy, SealSources, SealWrap, SealedRows, UnlockError, Unlocked, try_automatic, unlock,
+    unlock_rows,
 };
 pub use messages::{no_such_app, no_such_signing_key, unknown_token};
 pub use node_commands::{NodeAnswer, NodeCommand};

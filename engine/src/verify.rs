@@ -52,6 +52,8 @@ pub struct StoreReport {
     pub changes: u64,
     /// Lines of this node's audit log; `None` if it never wrote one.
     pub audit_lines: Option<u64>,
+    /// What is wrong with that log; then only the lines before it were compared with the store.
+    pub audit_fault: Option<String>,
     /// Apps whose newest version in the log is above the store's.
     pub behind: Vec<AppBehind>,
     /// The first 1000 faults.
@@ -74,6 +76,11 @@ pub struct AppBehind {
 impl StoreReport {
     /// Whether no fault was found.
     pub fn is_good(&self) -> bool {
+        self.has_good_store() && self.audit_fault.is_none()
+    }
+
+    /// Whether no fault was found in the store itself.
+    pub fn has_good_store(&self) -> bool {
         self.fault_count == 0 && self.behind.is_empty()
     }
 
@@ -474,7 +481,7 @@ impl StoreVerifier<'_> {
                     }
                 }
             }
-            Err(finding) => self.report.fault(finding),
+            Err(finding) => self.report.audit_fault = Some(finding.to_string()),
         }
         let mut behind: Vec<AppBehind> = seen
             .done

@@ -19,6 +19,11 @@ pub trait SealSource: fmt::Debug + Send + Sync {
     /// The kind of its seal, as [`Seal::kind`].
     fn kind(&self) -> &'static str;
 
+    /// Its seal's description as [`Seal::describe`], if it is known before the seal is opened.
+    fn description(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it opens without a person, so that a start tries it.
     fn is_automatic(&self) -> bool;
 

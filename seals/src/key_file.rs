@@ -78,6 +78,11 @@ impl KeyFile {
         &self.path
     }
 
+    /// The description of the seal of this file.
+    pub(crate) fn description(path: &Path) -> String {
+        format!("key file {}", path.display())
+    }
+
     fn read_key(&self) -> Result<SealKey, KeyFileError> {
         // One byte more than a whole file: anything longer is not a key file.
         let mut content = Zeroizing::new([0; text::LENGTH + 1]);
@@ -93,7 +98,7 @@ impl Seal for KeyFile {
     }
 
     fn describe(&self) -> String {
-        format!("key file {}", self.path.display())
+        Self::description(&self.path)
     }
 
     fn new_key(

@@ -111,6 +111,13 @@ impl SealSource for SealSettings {
         }
     }
 
+    fn description(&self) -> Option<String> {
+        match self {
+            Self::KeyFile { path } => Some(KeyFile::description(path)),
+            _ => None,
+        }
+    }
+
     fn is_automatic(&self) -> bool {
         self.is_automatic()
     }

@@ -86,8 +86,8 @@ pub use operator::recover::{mint_owner, recover};
 pub use operator::register::{add_discharger, add_issuer};
 pub use operator::root_key::rotate_root;
 pub use operator::seals::{
-    AddSeal, PeopleSeals, TriedSeal, add_seal, last_automatic_seal, list_seals, people_seals, remove_seal,
-    unseal, verify_seals,
+    AddSeal, PeopleSeals, TriedSeal, UnsealedServer, add_seal, automatic_seal, last_automatic_seal,
+    list_seals, next_start_warning, people_seals, remove_seal, unseal, unsealed_before, verify_seals,
 };
 pub use operator::shares::{AttemptStatus, GivenShare, OPEN_FOR, ShareAttempt, give_share, share_attempts};
 pub use operator::socket::ServerStatus;

@@ -260,6 +260,12 @@ fn a_missing_directory_is_named() {
         finding.to_string(),
         "audit line 0 in /nowhere/audit: its file cannot be read: No such file or directory (os error 2)"
     );
+    let known = KnownCheckpoint { line: 3, head: [0; 32] };
+    let finding = verify_log(Path::new("/nowhere/audit"), all_keys(Some(known))).unwrap_err();
+    assert_eq!(
+        finding.to_string(),
+        "the audit log is missing: /nowhere/audit has no line, but a checkpoint in the store names line 3"
+    );
 }
 
 #[test]

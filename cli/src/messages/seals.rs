@@ -5,6 +5,7 @@ use std::path::Path;
 use petsem_seals::{PassphraseError, ShareProgress};
 use petsem_server::{
     AttemptStatus, Compromised, ReplacementStep, RotatedRoot, SealInfo, StoreReport, TriedSeal,
+    UnsealedServer,
 };
 
 use super::files::NO_TERMINAL;
@@ -95,6 +96,17 @@ pub(crate) fn shares_requested(set: &str) -> String {
     format!("{set} open the store; an empty line cancels")
 }
 
+pub(crate) fn no_shares_needed(seal: &str) -> String {
+    format!("no shares are needed: {seal} opens the store by itself")
+}
+
+pub(crate) const PASSPHRASE_OR_NONE_PROMPT: &str =
+    "Passphrase (not shown; an empty line leaves this seal out): ";
+
+pub(crate) fn shares_or_none_requested(set: &str) -> String {
+    format!("{set} are one seal; an empty line leaves it out")
+}
+
 pub(crate) fn share_prompt(progress: ShareProgress) -> String {
     format!("Share (not shown; {} of {} given): ", progress.given, progress.threshold)
 }
@@ -158,8 +170,12 @@ pub(crate) fn sealing_unconfirmed() -> Failure {
 pub(crate) const SEALED: &str =
     "sealed: no key is in the server's memory; `petsem operator unseal` on its node unseals it";
 
-pub(crate) fn unsealed(by: &str) -> String {
-    format!("unsealed by {by}")
+pub(crate) fn unsealed(server: &UnsealedServer) -> String {
+    let by = &server.by;
+    match server.now {
+        true => format!("unsealed by {by}"),
+        false => format!("the server is already unsealed: {by} opened it; nothing was tried"),
+    }
 }
 
 pub(crate) fn seal_added(seal: &SealInfo) -> String {
@@ -181,19 +197,32 @@ pub(crate) fn seal_removed(seal: &SealInfo) -> String {
 pub(crate) fn seal_result(tried: &TriedSeal) -> String {
     match &tried.fault {
         None => "opens the store".to_owned(),
-        Some(fault) => format!("not opened: {fault}"),
+        Some(fault) if tried.tried => format!("FAILED: {fault}"),
+        // Says that it was not tried.
+        Some(fault) => fault.clone(),
     }
 }
 
-pub(crate) fn seals_not_verified(count: usize) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        format!(
-            "{count} of the seals did not open the store, or {} not tried",
-            if count == 1 { "was" } else { "were" }
+/// The failure of a verification, unless every seal opened the store.
+pub(crate) fn seals_not_verified(tried: &[TriedSeal]) -> Option<Failure> {
+    let count = |is_tried| tried.iter().filter(|one| one.fault.is_some() && one.tried == is_tried).count();
+    let untried = |count| format!("{count} of the seals {} not tried", plural(count, "was", "were"));
+    let (fact, hint) = match (count(true), count(false)) {
+        (0, 0) => return None,
+        (0, missing) => (
+            format!("{}: they may be good", untried(missing)),
+            "repeat this at a terminal, or give what the table names; do not remove a seal because of this",
         ),
-        "give what they need, or remove them: `petsem operator seal remove`",
-    )
+        (failed, missing) => {
+            let untried = if missing == 0 { String::new() } else { format!("; {}", untried(missing)) };
+            (
+                format!("{failed} of the seals did not open the store{untried}"),
+                "correct what the table says, and repeat this; if what opens a seal is lost, add another one: `petsem \
+                 operator seal add passphrase`, or another kind",
+            )
+        }
+    };
+    Some(Failure::new(Exit::Refused, fact, hint))
 }
 
 pub(crate) fn root_rotated(rotated: &RotatedRoot) -> String {
@@ -274,8 +303,8 @@ pub(crate) fn compromised_removed(done: &Compromised) -> String {
          3. start the server, and enroll every host again: `petsem host enroll`, then `petsem token create --kind host`\n\
          4. `petsem operator rotate-app --rewrite` for each app, then set new values: with the seal and a copy of the \
          store, others may have the keys of apps and the values\n\
-         5. delete the key file, the device's key or the shares of the removed seal: `petsem operator seal add` would \
-         let the same key in again{dischargers}\n\
+         5. delete the key file, the device's key or the shares of the removed seal; `petsem operator seal add` makes a new \
+         key file, but lets in the same device's key, or the passphrase of a file, again{dischargers}\n\
          earlier backups still open with the seals of their time",
         removed.id,
         removed.description,
@@ -297,9 +326,11 @@ pub(crate) fn store_verified(report: &StoreReport) -> String {
             app.app, app.audit_version
         ),
     }));
-    let audit = match report.audit_lines {
-        Some(count) => counted(count, "audit line", "audit lines"),
-        None => "no audit log of this node".to_owned(),
+    lines.extend(report.audit_fault.clone());
+    let audit = match (report.audit_lines, &report.audit_fault) {
+        (Some(count), _) => counted(count, "audit line", "audit lines"),
+        (None, Some(_)) => "not all of the audit log".to_owned(),
+        (None, None) => "no audit log of this node".to_owned(),
     };
     lines.push(format!(
         "checked {}, {}, {}, {}, {}, {audit}",
@@ -310,13 +341,25 @@ pub(crate) fn store_verified(report: &StoreReport) -> String {
         counted(report.changes, "control change", "control changes"),
     ));
     lines.push(match (report.is_good(), report.audit_lines) {
-        (false, _) => not_intact(report),
+        (false, _) => not_verified(report),
         (true, Some(_)) => "the store is intact, and has everything that the audit log records".to_owned(),
         (true, None) => {
             "the store is intact; without an audit log nothing shows whether it is an older state".to_owned()
         }
     });
     lines.join("\n")
+}
+
+fn not_verified(report: &StoreReport) -> String {
+    match (report.has_good_store(), &report.audit_fault) {
+        (true, _) => {
+            "no fault was found in the store, but the audit log of this node is NOT intact, so nothing shows \
+                      whether the store is an older state"
+                .to_owned()
+        }
+        (false, None) => not_intact(report),
+        (false, Some(_)) => format!("{}; nor is the audit log of this node intact", not_intact(report)),
+    }
 }
 
 fn not_intact(report: &StoreReport) -> String {
@@ -329,11 +372,15 @@ fn not_intact(report: &StoreReport) -> String {
 }
 
 pub(crate) fn store_not_intact(report: &StoreReport) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        not_intact(report),
-        "put the newer database back, or restore a backup; find out who can write to the database",
-    )
+    let of_store = "put the newer database back, or restore a backup; find out who can write to the database";
+    let of_log = "leave the database as it is, and put the audit log back: mount its disk, or copy its files from where they \
+                  were shipped; if they are lost, run `petsem operator audit accept-loss`";
+    let hint = match (report.has_good_store(), &report.audit_fault) {
+        (true, _) => of_log.to_owned(),
+        (false, None) => of_store.to_owned(),
+        (false, Some(_)) => format!("{of_store}; for the log, see `petsem operator audit verify`"),
+    };
+    Failure::new(Exit::Refused, not_verified(report), hint)
 }
 
 impl From<PassphraseError> for Failure {

@@ -16,6 +16,7 @@ pub(crate) fn node_status(status: &NodeStatus) -> String {
     let mut table = Rows(Vec::new());
     table.row("state", &state(status));
     table.problems(&status.problems);
+    table.list("warning", &status.warnings);
     if let Some(server) = &status.server {
         server.why_sealed.iter().for_each(|why| table.row("why sealed", why));
         table.row("version", &server.version);
@@ -112,10 +113,14 @@ impl Rows {
         if problems.is_empty() {
             self.row("problems", "none");
         }
-        for (at, problem) in problems.iter().enumerate() {
-            let Failure { fact, hint, .. } = split_hint(Exit::Refused, problem);
-            let label =
-                if problems.len() == 1 { "problem".to_owned() } else { format!("problem {}", at + 1) };
+        self.list("problem", problems);
+    }
+
+    /// Each text with what to do about it; numbered if there are several.
+    fn list(&mut self, what: &str, texts: &[String]) {
+        for (at, text) in texts.iter().enumerate() {
+            let Failure { fact, hint, .. } = split_hint(Exit::Refused, text);
+            let label = if texts.len() == 1 { what.to_owned() } else { format!("{what} {}", at + 1) };
             self.row(&label, &fact);
             hint.iter().for_each(|hint| self.row("", &format!("=> {hint}")));
         }
@@ -194,10 +199,12 @@ mod tests {
 
     fn server() -> ServerStatus {
         serde_json::from_value(json!({
-            "version": "0.1.0", "sealed": false, "audit_lost": false, "since": "2026-01-31T04:00:00.000Z",
+            "version": "0.1.0", "sealed": false, "audit_lost": false, "audit_loss": null,
+            "since": "2026-01-31T04:00:00.000Z",
             "opened_by": "key file seal.key (key-file)", "why_sealed": [], "feed_age_seconds": 0, "audit_lines": 1,
             "audit_reserve_bytes": 256 * 1024 * 1024, "denials_waiting": 0,
-            "rotations": {"keyring": {"current": 2, "versions": []}, "apps": []}, "problems": [], "store": null,
+            "rotations": {"keyring": {"current": 2, "versions": []}, "apps": []}, "problems": [], "warnings": [],
+            "store": null,
         }))
         .unwrap()
     }
@@ -226,6 +233,7 @@ mod tests {
                 },
             ],
             problems: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -254,6 +262,28 @@ keys        root version 1, keyring version 2 (2 in all)
 seals       ID        KIND      LAST OPENED               WHAT
             01234567  key-file  2026-01-31T04:00:00.000Z  key file seal.key
             fedcba98  shamir    NEVER                     any 2 of the 3 shares of set 5gk"
+        );
+        assert_eq!(end(&status), None);
+    }
+
+    #[test]
+    fn a_ready_node_with_warnings_shows_them_and_exits_with_0() {
+        let mut status = node("open", Some(server()));
+        status.warnings = vec![
+            "the next start waits for people: there is no key file\nput it back".to_owned(),
+            "keys of https://ci.example are old; check the network".to_owned(),
+        ];
+        let shown = node_status(&status);
+        assert_eq!(
+            shown.lines().take(7).collect::<Vec<_>>().join("\n"),
+            "\
+state       READY: open since 2026-01-31T04:00:00.000Z
+problems    none
+warning 1   the next start waits for people: there is no key file
+            => put it back
+warning 2   keys of https://ci.example are old
+            => check the network
+version     0.1.0"
         );
         assert_eq!(end(&status), None);
     }

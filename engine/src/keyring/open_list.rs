@@ -204,7 +204,14 @@ impl OpenList {
             match source.open() {
                 Ok(Some(seal)) => self.take(seal, &mut available),
                 Ok(None) => self.take_by_wrap(source, &mut available),
-                Err(error) => self.record_error(source.kind(), &error.to_string(), &mut available),
+                Err(error) => {
+                    self.record_error(
+                        source.kind(),
+                        source.description(),
+                        &error.to_string(),
+                        &mut available,
+                    );
+                }
             }
         }
         available
@@ -226,7 +233,7 @@ impl OpenList {
             }
         }
         if let Some(error_text) = error_text {
-            self.record_error(seal.kind(), &error_text, available);
+            self.record_error(seal.kind(), Some(seal.describe()), &error_text, available);
         }
     }
 
@@ -252,15 +259,20 @@ impl OpenList {
         }
     }
 
-    /// Records an error for the rows of a kind that no seal has opened yet.
+    /// Records an error for the row of this description, or, if none has it, for the rows of the kind that no seal has
+    /// opened yet.
     fn record_error(
         &self,
         kind: &str,
+        description: Option<String>,
         error_text: &str,
         available: &mut [Result<Box<dyn Seal>, Unavailable>],
     ) {
+        let has = |row: &SealRow| row.kind == kind && Some(&row.description) == description.as_ref();
+        let is_known = self.seals.iter().any(|(_, row)| has(&row.content));
         for ((_, row), place) in self.seals.iter().zip(available) {
-            if row.content.kind == kind && place.is_err() {
+            let is_meant = if is_known { has(&row.content) } else { row.content.kind == kind };
+            if is_meant && place.is_err() {
                 *place = Err(Unavailable::Failed(error_text.to_owned()));
             }
         }

@@ -155,6 +155,30 @@ pub async fn unlock_rows(sources: &SealSources, rows: SealedRows) -> Result<Unlo
         .map_err(|error| UnlockError::Refused(messages::seals_interrupted(&error)))?
 }
 
+/// Tests whether a start would need people: the seal of the configuration that opens the root key without one, or why
+/// each does not. The rows are not verified, and the key is wiped at once.
+///
+/// # Errors
+/// [`UnlockError`]: a row cannot be read.
+pub async fn try_automatic(
+    sources: &SealSources,
+    rows: SealedRows,
+) -> Result<Result<OpenedBy, Vec<String>>, UnlockError> {
+    let configured = sources.configured.clone();
+    let attempt = move || -> Result<Result<OpenedBy, Vec<String>>, UnlockError> {
+        let record = rows.store.as_ref().ok_or(UnlockError::NoStoreRow)?;
+        let named: StoreRow = danger_read_unverified(record).map_err(Failure::from)?;
+        let seals = rows.seals.iter().map(UnverifiedSeal::of).collect::<Result<Vec<_>, _>>()?;
+        let mut tried = Vec::new();
+        let mut automatic = configured.iter().filter(|source| source.is_automatic());
+        let opened = automatic.find_map(|source| open_by(&**source, &named, &seals, &mut tried));
+        Ok(opened.map(|(_, opened_by)| opened_by).ok_or(tried))
+    };
+    tokio::task::spawn_blocking(move || scrubbed_call(attempt))
+        .await
+        .map_err(|error| UnlockError::Refused(messages::seals_interrupted(&error)))?
+}
+
 fn open_rows(sources: &SealSources, rows: &SealedRows) -> Result<Unlocked, UnlockError> {
     let SealedRows { store, seals, keyring: records } = rows;
     let store_record = store.as_ref().ok_or(UnlockError::NoStoreRow)?;

@@ -126,15 +126,15 @@ pub(crate) fn revokes_signing_key(id: SigningKeyId) -> String {
     format!("revokes signing key {id}")
 }
 
-pub(crate) fn revokes_subject(subject: &str, issuer: &str, before: i64) -> String {
+pub(crate) fn revokes_subject(subject: &str, issuer: &str, before: &str) -> String {
     format!("revokes JWTs of {subject:?} from {issuer} issued before {before}")
 }
 
-pub(crate) fn revokes_discharger_subject(subject: &str, discharger: &str, before: i64) -> String {
+pub(crate) fn revokes_discharger_subject(subject: &str, discharger: &str, before: &str) -> String {
     format!("revokes boots of {subject:?} that {discharger:?} proved before {before}")
 }
 
-pub(crate) fn revokes_issuer(issuer: &str, before: i64) -> String {
+pub(crate) fn revokes_issuer(issuer: &str, before: &str) -> String {
     format!("revokes all JWTs from {issuer} issued before {before}")
 }
 

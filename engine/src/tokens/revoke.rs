@@ -6,7 +6,7 @@ use petsem_store::AppPart;
 
 use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::engine::Engine;
 use crate::error::Failure;
 use crate::messages;
@@ -114,18 +114,22 @@ impl Engine {
             }
             RevokeRequest::JwtSubject { issuer, sub, before, .. } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
-                audit.set_detail(messages::revokes_subject(sub, issuer, before));
+                audit.set_detail(messages::revokes_subject(sub, issuer, &rfc3339_seconds(before)));
                 FeedRow::JwtSubjectRevoked { issuer: issuer.clone(), sub: sub.clone(), before, at }
             }
             RevokeRequest::DischargerSubject { discharger, sub, before, .. } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
                 let discharger = discharger.trim_end_matches('/').to_owned();
-                audit.set_detail(messages::revokes_discharger_subject(sub, &discharger, before));
+                audit.set_detail(messages::revokes_discharger_subject(
+                    sub,
+                    &discharger,
+                    &rfc3339_seconds(before),
+                ));
                 FeedRow::DischargerSubjectRevoked { discharger, sub: sub.clone(), before, at }
             }
             RevokeRequest::JwtIssuer { issuer, before, .. } => {
                 let before = before.unwrap_or_else(|| all_so_far(now));
-                audit.set_detail(messages::revokes_issuer(issuer, before));
+                audit.set_detail(messages::revokes_issuer(issuer, &rfc3339_seconds(before)));
                 FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at }
             }
             RevokeRequest::Jwt { issuer, jti, .. } => {

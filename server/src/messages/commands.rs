@@ -65,6 +65,14 @@ pub(crate) fn operator_socket_of_another_user(user: u32) -> StartError {
     ))
 }
 
+pub(crate) fn operator_socket_denied(data_directory: &Path) -> StartError {
+    refused(format!(
+        "this user may not reach operator.sock in {}, so whether a server runs there is unknown; nothing was changed\nrun \
+         this as the user that runs the server",
+        data_directory.display()
+    ))
+}
+
 pub(crate) fn answer_incomplete(error: &io::Error) -> StartError {
     refused(format!(
         "the server's answer was not complete: {error}\ncheck `petsem operator status` and the server's log"
@@ -100,10 +108,24 @@ pub(crate) fn configured_seals_in_use(kind: &str) -> StartError {
 /// Why a seal of this kind was not tried.
 pub(crate) fn seal_not_tried(kind: &str) -> String {
     match kind {
-        PASSPHRASE_KIND => "it was not tried: provide the passphrase with --passphrase-file".to_owned(),
-        SHAMIR_KIND => "it was not tried: provide shares with --share-file".to_owned(),
+        PASSPHRASE_KIND => {
+            "it was not tried: type the passphrase at a terminal, or provide it with --passphrase-file".to_owned()
+        }
+        SHAMIR_KIND => {
+            "it was not tried: type shares at a terminal, or provide them with --share-file or --gather-shares".to_owned()
+        }
         _ => "it was not tried: the configuration has no [[seal]] for it".to_owned(),
     }
+}
+
+/// A key file that this command did not create: its key may be the one of a seal that was removed.
+pub(crate) fn key_file_exists(path: &Path) -> StartError {
+    refused(format!(
+        "there is a file {} already, and whoever knows its key could open the store; nothing was changed\ngive the [[seal]] a \
+         path where no file is, so that this command creates a new key; or delete that file, if neither a store nor a copy \
+         needs its key",
+        path.display()
+    ))
 }
 
 pub(crate) fn root_key_in_use() -> StartError {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
+use petsem_api::shell_quoted;
 use petsem_audit::{AuditOpenError, Finding};
 use petsem_engine::LostChain;
 
@@ -28,6 +29,26 @@ pub(crate) fn directory_of_another_user(directory: &Path, owner: u32, name: Opti
     ))
 }
 
+/// A command of a user who may not use the data directory. Users have a number, and most have a name.
+pub(crate) fn command_of_another_user(
+    directory: &Path,
+    owner: (u32, Option<&str>),
+    user: (u32, Option<&str>),
+) -> StartError {
+    let named = |(number, name): (u32, Option<&str>)| match name {
+        Some(name) => format!("{name} (uid {number})"),
+        None => format!("uid {number}"),
+    };
+    let sudo = owner.1.map_or_else(|| format!("'#{}'", owner.0), str::to_owned);
+    let (owner, user) = (named(owner), named(user));
+    StartError::Refused(format!(
+        "the data directory {} belongs to {owner}, and this command runs as {user}, who may neither open the store nor talk \
+         to a server that runs there; nothing was changed\nrun the same command as {owner}: put `sudo -u {sudo} --` before \
+         it",
+        directory.display()
+    ))
+}
+
 /// A failure to open files, `first` and `more` of which belong to others.
 pub(crate) fn files_of_another_user(
     error: &StartError,
@@ -36,28 +57,19 @@ pub(crate) fn files_of_another_user(
     user: u32,
     directories: &[&Path],
 ) -> StartError {
-    let error = error.to_string();
-    let fact = error.lines().next().unwrap_or_default();
-    let fact = fact.split_once("; ").map_or(fact, |(fact, _)| fact);
     let files_belong = match more {
         0 => "1 file of this node belongs".to_owned(),
         _ => format!("{} files of this node belong", more + 1),
     };
-    let mut paths: Vec<String> = directories.iter().map(|path| quoted(path)).collect();
+    let mut paths: Vec<String> =
+        directories.iter().map(|path| shell_quoted(&path.display().to_string())).collect();
     paths.dedup();
     StartError::Refused(format!(
-        "{fact}; {files_belong} to another user than {user}, which petsem runs as, such as {}: perhaps a \
-         command ran as root\nstop what runs there, then as root: `chown -R {user} {}`",
+        "{files_belong} to another user than {user}, which petsem runs as, such as {}: perhaps a command ran as root, and \
+         petsem cannot use them:\n{error}\nstop what runs there, then as root: `chown -R {user} {}`",
         first.display(),
         paths.join(" ")
     ))
-}
-
-/// A path as a shell takes it for one word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%=,".contains(&byte);
-    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 pub(crate) fn invalid_node_id() -> io::Error {
@@ -107,11 +119,6 @@ pub(crate) fn no_log_lost() -> StartError {
     StartError::Refused("the audit log of this node is complete: there is no loss to accept".to_owned())
 }
 
-/// What is lost, of a text that also says what to do about it.
-pub(crate) fn loss_of(problem: &str) -> String {
-    problem.split_once("; ").map_or(problem, |(lost, _)| lost).to_owned()
-}
-
 /// The detail of the first line of a chain.
 pub(crate) fn new_chain(chain: u64, lost: &LostChain) -> String {
     let LostChain { line, head, .. } = lost;
@@ -156,8 +163,14 @@ pub(crate) fn no_audit_log(audit_directory: &Path) -> StartError {
 }
 
 pub(crate) fn audit_log_differs(finding: &Finding) -> StartError {
-    StartError::Refused(format!(
-        "{finding}\nthe lines before it are unchanged; keep the directory as evidence, and compare it with the \
-         shipped copies"
-    ))
+    let hint = match finding.is_cut() {
+        true => {
+            "put the missing lines back: mount the disk of the log, or copy its files from where they were shipped; if they are \
+             lost, `petsem operator audit accept-loss` lets the node go on without them"
+        }
+        false => {
+            "the lines before it are unchanged; keep the directory as evidence, and compare it with the shipped copies"
+        }
+    };
+    StartError::Refused(format!("{finding}\n{hint}"))
 }

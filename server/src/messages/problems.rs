@@ -34,6 +34,24 @@ pub(crate) fn would_start_sealed(people: &[String]) -> String {
     format!("a server will start sealed; then run `petsem operator unseal` with {}", people.join(", or "))
 }
 
+/// A warning while a server is open, or after a seal was removed.
+pub(crate) fn next_start_sealed(faults: &[String]) -> String {
+    format!(
+        "no seal of the configuration opens the store by itself now, so the next start will wait, sealed, for people: {}\nput \
+         back what is missing, or give the configuration another [[seal]] that opens by itself, and add it to the store: \
+         `petsem operator seal add key-file`",
+        faults.join("; ")
+    )
+}
+
+pub(crate) fn no_seal_of_kind(kind: &str) -> String {
+    format!("the store has no seal of kind {kind}")
+}
+
+pub(crate) fn no_file(file: &Path) -> String {
+    format!("there is no file {}", file.display())
+}
+
 pub(crate) fn seals_never_tried(descriptions: &[&str]) -> String {
     format!(
         "these seals have never opened the store: {}; try them with `petsem operator seal verify`",

@@ -57,13 +57,6 @@ pub(crate) fn opened_by(seal: &str) -> String {
     format!("opened by {seal}")
 }
 
-pub(crate) fn not_sealed(opened_by: &str) -> Failure {
-    Failure::new(
-        ErrorCode::Conflict,
-        format!("the server is not sealed: {opened_by} opened it; nothing to do"),
-    )
-}
-
 pub(crate) fn sealed() -> Failure {
     Failure::new(ErrorCode::Sealed, "the server is sealed; unseal it first with `petsem operator unseal`")
 }

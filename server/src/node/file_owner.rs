@@ -1,6 +1,8 @@
 //! Who owns the node's files. One start as root by mistake leaves files that the service's user cannot open: it is
-//! refused, and a start that fails because of such files says how to give all of them back.
+//! refused, and a start that fails because of such files says how to give all of them back. A data directory that belongs
+//! to another user as a whole is no such mistake: then this command runs as the wrong user.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +30,26 @@ fn check_owner(directory: &Path, user: u32) -> Result<(), StartError> {
     }
 }
 
+/// The refusal of a data directory of another user; `None` if it is this user's, if there is none, and for root.
+pub(crate) fn foreign(data_directory: &Path) -> Option<StartError> {
+    foreign_to(data_directory, geteuid().as_raw())
+}
+
+fn foreign_to(data_directory: &Path, user: u32) -> Option<StartError> {
+    // A directory above it may be what keeps this user out.
+    let nearest = data_directory.ancestors().find_map(|place| match std::fs::metadata(place) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => None,
+        examined => Some(examined.ok()),
+    });
+    let owner = nearest.flatten()?.uid();
+    if user == 0 || owner == user {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = |user| (user, name_of(user, &users));
+    Some(messages::command_of_another_user(data_directory, named(owner), named(user)))
+}
+
 /// The name of a user in `passwd(5)`.
 fn name_of(user: u32, users: &str) -> Option<&str> {
     users.lines().find_map(|line| {
@@ -49,6 +71,9 @@ pub(crate) fn explained(settings: &Settings, error: StartError) -> StartError {
     let user = geteuid().as_raw();
     if !is_of_files || user == 0 {
         return error;
+    }
+    if let Some(refused) = foreign(&settings.data_directory) {
+        return refused;
     }
     let directories = [settings.data_directory.as_path(), settings.audit.directory.as_path()];
     match files_of_others(&directories, user).split_first() {
@@ -101,6 +126,32 @@ mod tests {
     }
 
     #[test]
+    fn another_user_is_told_whose_directory_it_is_and_never_to_take_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let owner = std::fs::metadata(&data).unwrap().uid();
+        let told = |user| foreign_to(&data, user).map(|refused| refused.to_string());
+        assert_eq!((told(owner), told(0)), (None, None));
+        assert_eq!(foreign_to(&directory.path().join("absent"), owner + 1).map(|_| ()), None);
+        assert!(told(owner + 1).unwrap().contains("this command runs as "));
+        let refused = |owner, name| {
+            let path = Path::new("/var/lib/petsem");
+            messages::command_of_another_user(path, (owner, name), (1, Some("daemon"))).to_string()
+        };
+        assert_eq!(
+            refused(998, Some("petsem")),
+            "the data directory /var/lib/petsem belongs to petsem (uid 998), and this command runs as daemon (uid 1), who may \
+             neither open the store nor talk to a server that runs there; nothing was changed\n\
+             run the same command as petsem (uid 998): put `sudo -u petsem --` before it"
+        );
+        assert!(
+            refused(998, None)
+                .ends_with("run the same command as uid 998: put `sudo -u '#998' --` before it")
+        );
+    }
+
+    #[test]
     fn files_of_others_are_named_with_the_command_that_gives_them_back() {
         let directory = tempfile::tempdir().unwrap();
         let (data, audit) = (directory.path().join("data"), directory.path().join("data/audit"));
@@ -118,8 +169,9 @@ mod tests {
             messages::files_of_another_user(&error, &data.join("petsem.db"), 2, 998, &[data, audit]);
         assert_eq!(
             explained.to_string(),
-            "cannot open petsem.db-wal; 3 files of this node belong to another user than 998, which petsem runs as, such \
-             as /var/lib/petsem/petsem.db: perhaps a command ran as root\n\
+            "3 files of this node belong to another user than 998, which petsem runs as, such as \
+             /var/lib/petsem/petsem.db: perhaps a command ran as root, and petsem cannot use them:\n\
+             cannot open petsem.db-wal\nlook at the disk\n\
              stop what runs there, then as root: `chown -R 998 /var/lib/petsem '/var/log/my audit'`"
         );
     }

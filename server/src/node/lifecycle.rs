@@ -269,9 +269,7 @@ async fn answer_open(started: &Started, since: Timestamp, request: PendingComman
         SocketCommand::Status {} => {
             Answer::Status { status: Box::new(status::of_open(started, since).await) }
         }
-        SocketCommand::Unseal { .. } => {
-            Answer::refused(&messages::not_sealed(&started.opened_by.description))
-        }
+        SocketCommand::Unseal { .. } => Answer::NotSealed { by: messages::opening_seal(&started.opened_by) },
         SocketCommand::AcceptLoss { .. } => Answer::LossAccepted { detail: None },
         SocketCommand::CarryOut { id, note } => {
             match started.state.engine.carry_out_note(&source, id, &note).await {

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use petsem_audit::{AuditOpenError, set_aside};
+use petsem_audit::{AuditOpenError, check_end, set_aside};
 use petsem_engine::{AuditRecord, NodeKeys, Timestamp, Unlocked, begin_new_chain};
 use petsem_store::Store;
 
 use crate::error::StartError;
 use crate::messages;
+use crate::node::file_owner::explained;
 use crate::node::identity::node;
-use crate::node::start::{Started, open_audit, start_opened};
+use crate::node::start::{Started, start_opened};
 use crate::settings::Settings;
 
 /// Starts a node whose audit log may be lost. If it is, moves the files that are left out of the way and begins a new
@@ -36,22 +37,19 @@ pub(crate) async fn start_accepting_loss(
     Ok((started, accepted))
 }
 
-/// What is lost of the log; `None` if nothing is.
+/// What is lost of the log; `None` if nothing is. Only looks.
 ///
 /// # Errors
 /// [`StartError`]: the log cannot be read.
-pub(crate) async fn find_loss(
+pub(crate) fn find_loss(
     settings: &Settings,
     id: [u8; 16],
     keys: NodeKeys,
 ) -> Result<Option<AuditOpenError>, StartError> {
-    match open_audit(settings, id, Some(keys)) {
-        Ok(opened) => {
-            opened.log.close().await.map_err(|error| StartError::Refused(error.to_string()))?;
-            Ok(None)
-        }
-        Err(StartError::Audit(error)) if error.is_loss() => Ok(Some(error)),
-        Err(error) => Err(error),
+    match check_end(&settings.audit.directory, id, keys.keys, keys.checkpoint) {
+        Ok(()) => Ok(None),
+        Err(error) if error.is_loss() => Ok(Some(error)),
+        Err(error) => Err(explained(settings, StartError::Audit(error))),
     }
 }
 
@@ -65,8 +63,8 @@ pub(crate) async fn replace_lost_log(
     unlocked: &Unlocked,
 ) -> Result<Option<String>, StartError> {
     let (id, keys) = node(settings, store, unlocked).await?;
-    let NodeKeys { chain, .. } = keys;
-    let Some(lost) = find_loss(settings, id, keys).await? else { return Ok(None) };
+    let chain = keys.chain;
+    let Some(lost) = find_loss(settings, id, keys)? else { return Ok(None) };
     let moved = set_aside(&settings.audit.directory, chain).map_err(StartError::Audit)?;
     let last_segment = moved.as_ref().map_or(0, |moved| moved.last_segment);
     let now = Timestamp::now().millis();

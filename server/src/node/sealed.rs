@@ -51,19 +51,29 @@ pub(crate) enum Why {
     LogLost {
         /// Which log, and what is wrong with it.
         what: String,
+        /// The same without what to do about it.
+        loss: String,
     },
 }
 
 impl Why {
     pub(crate) fn is_lost_log(&self) -> bool {
-        matches!(self, Self::LogLost { .. })
+        self.loss().is_some()
+    }
+
+    /// What is changed or missing of a lost log.
+    pub(crate) fn loss(&self) -> Option<&String> {
+        match self {
+            Self::LogLost { loss, .. } => Some(loss),
+            Self::NoSeal { .. } | Self::Operator => None,
+        }
     }
 
     /// The reason, one line for each fact.
     pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::Operator => vec![messages::SEALED_BY_OPERATOR.to_owned()],
-            Self::LogLost { what } => vec![what.clone()],
+            Self::LogLost { what, .. } => vec![what.clone()],
             Self::NoSeal { tried, people } => {
                 let mut lines = tried.clone();
                 if tried.is_empty() {
@@ -116,7 +126,8 @@ impl SealedNode {
     /// A node that waits for its audit log, or for an operator who accepts the loss.
     pub(crate) fn without_lines(settings: Settings, store: Arc<dyn Store>, lost: &AuditOpenError) -> Self {
         tracing::error!(reason = lost.to_string(), "the server does not serve without its audit log");
-        Self::without_log(settings, store, Why::LogLost { what: lost.to_string() })
+        let loss = lost.loss().unwrap_or_default();
+        Self::without_log(settings, store, Why::LogLost { what: lost.to_string(), loss })
     }
 
     /// A sealed node whose audit log cannot be opened.
@@ -261,7 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_have_the_form_of_an_open_servers() {
-        let lost = Why::LogLost { what: "it is missing".to_owned() };
+        let lost = Why::LogLost { what: "it is missing".to_owned(), loss: String::new() };
         for (router, code) in [
             (router(&Why::Operator), ErrorCode::Sealed),
             (router(&lost), ErrorCode::AuditLost),

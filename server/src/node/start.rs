@@ -8,11 +8,11 @@ use std::sync::Arc;
 use getrandom::SysRng;
 use petsem_audit::{self as audit, AuditLog, DurableCheckpoint};
 use petsem_engine::{
-    AuditRecord, Engine, EngineParts, Failure, NodeKeys, OpenedBy, Timestamp, Unlocked, missing_from_store,
-    scrubbed, unlock,
+    AuditRecord, Engine, EngineParts, Failure, MOST_KEYRING_VERSIONS, MOST_SEALS, NodeKeys, OpenedBy,
+    SealedRows, Timestamp, Unlocked, missing_from_store, scrubbed, unlock, unlock_rows,
 };
 use petsem_outbound::OutboundClient;
-use petsem_store::{SqliteOptions, SqliteStore, Store};
+use petsem_store::{RecordKind, SqliteOptions, SqliteStore, SqliteView, Store};
 use rand_core::UnwrapErr;
 use tokio::sync::mpsc;
 
@@ -37,8 +37,7 @@ pub(crate) struct Started {
 /// that has none because of a kill.
 pub(crate) async fn start(settings: Settings) -> Result<Started, StartError> {
     let store = open_installed(&settings).await?;
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
-    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let unlocked = unlock_store(&settings, &*store).await?;
     start_opened(settings, store, unlocked).await
 }
 
@@ -71,6 +70,28 @@ pub(crate) async fn with_store<T>(
     let result = work(&*store).await;
     store.close().await.map_err(Failure::internal)?;
     result
+}
+
+/// Unlocks a store with the input of the settings, or with their seals.
+pub(crate) async fn unlock_store(settings: &Settings, store: &dyn Store) -> Result<Unlocked, StartError> {
+    unlock(&settings.seal_sources(), store).await.map_err(|error| settings.unlock_failed(error))
+}
+
+/// The same for a store that a server holds.
+pub(crate) async fn unlock_held(settings: &Settings) -> Result<Unlocked, StartError> {
+    let rows = view_rows(&settings.data_directory)?;
+    let unlocked = unlock_rows(&settings.seal_sources(), rows).await;
+    unlocked.map_err(|error| settings.unlock_failed(error))
+}
+
+/// The rows that a seal opens, read from a store that a server may hold.
+pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError> {
+    let view = SqliteView::open(data_directory).map_err(StartError::Store)?;
+    Ok(SealedRows {
+        store: view.records(RecordKind::Store, 1)?.into_iter().next(),
+        seals: view.records(RecordKind::Seal, MOST_SEALS)?,
+        keyring: view.records(RecordKind::KeyringKey, MOST_KEYRING_VERSIONS)?,
+    })
 }
 
 /// Opens the store of an installation, but decrypts nothing.

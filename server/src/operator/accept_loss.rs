@@ -1,12 +1,12 @@
 //! `petsem operator audit accept-loss`: a node whose audit log is lost serves again, with a new chain.
 
-use petsem_engine::{Failure, unlock};
+use petsem_engine::Failure;
 
 use crate::error::StartError;
 use crate::messages;
 use crate::node::identity::node;
 use crate::node::lost_log::{find_loss, replace_lost_log, start_accepting_loss};
-use crate::node::start::{open_installed, stop};
+use crate::node::start::{open_installed, stop, unlock_store};
 use crate::operator::socket::{Answer, CommandError, SocketCommand, accept_loss_command, send};
 use crate::settings::Settings;
 
@@ -16,9 +16,7 @@ use crate::settings::Settings;
 /// [`StartError`]: nothing is lost, or a server on this node has no key to tell.
 pub async fn audit_loss(settings: &Settings) -> Result<String, StartError> {
     match send(&settings.data_directory, &SocketCommand::Status {}).await {
-        Ok(Answer::Status { status }) if status.audit_lost => {
-            Ok(messages::loss_of(&status.problems.concat()))
-        }
+        Ok(Answer::Status { status }) if status.audit_lost => Ok(status.audit_loss.unwrap_or_default()),
         Ok(Answer::Status { status }) if status.sealed => {
             Err(StartError::Refused(messages::sealed().operator_text().to_owned()))
         }
@@ -32,12 +30,11 @@ pub async fn audit_loss(settings: &Settings) -> Result<String, StartError> {
 
 async fn loss_without_server(settings: &Settings) -> Result<String, StartError> {
     let store = open_installed(settings).await?;
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
-    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let unlocked = unlock_store(settings, &*store).await?;
     let (id, keys) = node(settings, &*store, &unlocked).await?;
-    let lost = find_loss(settings, id, keys).await?;
+    let lost = find_loss(settings, id, keys)?;
     store.close().await.map_err(Failure::internal)?;
-    lost.map(|lost| messages::loss_of(&lost.to_string())).ok_or_else(messages::no_log_lost)
+    lost.and_then(|lost| lost.loss()).ok_or_else(messages::no_log_lost)
 }
 
 /// Accepts the loss of this node's audit log: in the server that waits for it, or without one. Returns what was
@@ -57,8 +54,7 @@ pub async fn accept_loss(settings: &Settings) -> Result<String, StartError> {
 
 async fn accept_without_server(settings: &Settings) -> Result<String, StartError> {
     let store = open_installed(settings).await?;
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
-    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let unlocked = unlock_store(settings, &*store).await?;
     if unlocked.unfinished_removal().is_some() {
         // No engine starts on such a store. The command that finishes the removal of the seal needs its log.
         let accepted = replace_lost_log(settings, &*store, &unlocked).await?;

@@ -8,14 +8,14 @@ use petsem_audit::{AuditOpenError, DurableCheckpoint, KnownCheckpoint, Opened, i
 use petsem_engine::{
     CompromisedSeal, Engine, Failure, NodeKeys, ReplacedKeys, ReportProgress, RowMacs, SealInfo, Timestamp,
     UnlockError, Unlocked, begin_new_chain, check_control_state, nodes_with_old_keys, replace_row_macs,
-    row_macs, unlock,
+    row_macs,
 };
 use petsem_store::Store;
 
 use crate::error::StartError;
 use crate::messages;
 use crate::node::identity::node;
-use crate::node::start::{open_audit, start, start_replacing, stop_after, with_store};
+use crate::node::start::{open_audit, start, start_replacing, stop_after, unlock_store, with_store};
 use crate::operator::root_key::{hold_stopped, new_root};
 use crate::operator::seals::list_seals;
 use crate::settings::Settings;
@@ -59,9 +59,9 @@ pub async fn remove_compromised(
 /// The seal whose removal has begun and is not finished.
 async fn unfinished(settings: &Settings) -> Result<Option<CompromisedSeal>, StartError> {
     let store = hold_stopped(settings).await?;
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
+    let unlocked = unlock_store(settings, &*store).await;
     store.close().await.map_err(Failure::internal)?;
-    Ok(unlocked.map_err(|error| settings.unlock_failed(error))?.unfinished_removal())
+    Ok(unlocked?.unfinished_removal())
 }
 
 /// Begins: what can stop a replacement half-way is checked before the seal is removed.
@@ -85,8 +85,7 @@ async fn replace(settings: &Settings, report: ReportProgress<'_>) -> Result<(u64
     }
     if step != RowMacs::New {
         let store = hold_stopped(settings).await?;
-        let unlocked = unlock(&settings.seal_sources(), &*store).await;
-        let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+        let unlocked = unlock_store(settings, &*store).await?;
         let (this, _) = node(settings, &*store, &unlocked).await?;
         let replaced = replace_row_macs(&*store, &unlocked, this, report).await;
         invalid_rows = replaced.map_err(|error| settings.unlock_failed(error))?;
@@ -103,9 +102,8 @@ async fn with_keys<T>(
     work: impl AsyncFnOnce(&dyn Store, &Unlocked) -> Result<T, UnlockError>,
 ) -> Result<T, StartError> {
     with_store(settings, async |store| {
-        let failed = |error| settings.unlock_failed(error);
-        let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
-        work(store, &unlocked).await.map_err(failed)
+        let unlocked = unlock_store(settings, store).await?;
+        work(store, &unlocked).await.map_err(|error| settings.unlock_failed(error))
     })
     .await
 }
@@ -114,7 +112,7 @@ async fn with_keys<T>(
 async fn replace_audit_keys(settings: &Settings) -> Result<(), StartError> {
     let failed = |error| settings.unlock_failed(error);
     let store = hold_stopped(settings).await?;
-    let unlocked = unlock(&settings.seal_sources(), &*store).await.map_err(failed)?;
+    let unlocked = unlock_store(settings, &*store).await?;
     let (this, keys) = node(settings, &*store, &unlocked).await?;
     let mut keys = Some(keys);
     for id in nodes_with_old_keys(&*store, &unlocked).await.map_err(failed)? {
@@ -160,8 +158,7 @@ async fn replacing<T>(
     work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
 ) -> Result<T, StartError> {
     let store = hold_stopped(settings).await?;
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
-    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let unlocked = unlock_store(settings, &*store).await?;
     let started = start_replacing(settings.clone(), store, unlocked).await?;
     Ok(stop_after(started, work).await??)
 }

@@ -5,15 +5,14 @@ use std::time::Duration;
 use petsem_api::{AppRef, RevokeRequest};
 use petsem_engine::{
     DenialAnswer, DenialError, DenialFolder, DenialOutcome, Failure, Timestamp, check_revocation,
-    new_request_id, no_such_app, no_such_signing_key, unknown_token, unlock_rows,
+    new_request_id, no_such_app, no_such_signing_key, unknown_token,
 };
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::start::{Started, start, stop_after};
+use crate::node::start::{Started, start, stop_after, unlock_held};
 use crate::operator::socket::{Answer, SocketCommand, send};
-use crate::operator::status::view_rows;
 use crate::settings::Settings;
 
 /// How long to wait for a running server's answer. The server reads the directory twice a second, and waits five seconds
@@ -64,10 +63,7 @@ async fn deny_in_store(started: Started, request: &RevokeRequest) -> Result<Deni
 
 /// Passes the denial to the server that holds the store, and waits for its answer.
 async fn hand_over(settings: &Settings, request: &RevokeRequest) -> Result<Denied, StartError> {
-    // Opens the seal of a store that another process holds.
-    let rows = view_rows(&settings.data_directory)?;
-    let unlocked = unlock_rows(&settings.seal_sources(), rows).await;
-    let codec = unlocked.map_err(|error| settings.unlock_failed(error))?.codec;
+    let codec = unlock_held(settings).await?.codec;
     let mut request = request.clone();
     if is_sealed(settings).await {
         // A sealed server does not check the request, so a mistyped id must be refused here.

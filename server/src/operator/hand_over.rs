@@ -1,13 +1,12 @@
 //! A command that needs a seal works in the store of this node: in this process, or, if a server holds the store,
 //! there.
 
-use petsem_engine::{NodeAnswer, NodeCommand, RecordCodec, Timestamp, new_request_id, unlock, unlock_rows};
+use petsem_engine::{NodeAnswer, NodeCommand, RecordCodec, Timestamp, new_request_id};
 use petsem_store::OpenError;
 
 use crate::error::StartError;
-use crate::node::start::{open_installed, start_opened, stop_after};
+use crate::node::start::{open_installed, start_opened, stop_after, unlock_held, unlock_store};
 use crate::operator::socket::{Answer, CommandError, SocketCommand, send};
-use crate::operator::status::view_rows;
 use crate::settings::Settings;
 
 /// Opens a seal, and carries out the command.
@@ -15,19 +14,16 @@ use crate::settings::Settings;
 /// # Errors
 /// [`StartError`]: no seal opens the store, or the command is refused. Nothing was changed.
 pub(crate) async fn carry_out(settings: &Settings, command: NodeCommand) -> Result<NodeAnswer, StartError> {
-    let failed = |error| settings.unlock_failed(error);
     match open_installed(settings).await {
         Ok(store) => {
-            let unlocked = unlock(&settings.seal_sources(), &*store).await.map_err(failed)?;
+            let unlocked = unlock_store(settings, &*store).await?;
             let started = start_opened(settings.clone(), store, unlocked).await?;
             let done =
                 stop_after(started, async |engine| engine.carry_out_command("node", command).await).await?;
             done.map_err(StartError::refusal)
         }
         Err(StartError::Store(OpenError::InUse { .. })) => {
-            let rows = view_rows(&settings.data_directory)?;
-            let unlocked = unlock_rows(&settings.seal_sources(), rows).await.map_err(failed)?;
-            hand_over(settings, &unlocked.codec, command).await
+            hand_over(settings, &unlock_held(settings).await?.codec, command).await
         }
         Err(error) => Err(error),
     }

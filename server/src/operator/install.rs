@@ -5,7 +5,7 @@ use std::sync::Arc;
 use petsem_api::{MintedToken, StoreId};
 use petsem_audit::check_directory;
 use petsem_engine::{
-    Failure, KeepShares, SealInfo, Timestamp, check_first_token, create_installation, is_unfinished, unlock,
+    Failure, KeepShares, SealInfo, Timestamp, check_first_token, create_installation, is_unfinished,
 };
 use petsem_outbound::OutboundClient;
 use petsem_store::{OpenError, Store};
@@ -14,7 +14,9 @@ use crate::error::StartError;
 use crate::messages;
 use crate::node::file_owner::{check_user, explained};
 use crate::node::identity::{first_node, lost_node, new_node, node_id};
-use crate::node::start::{Started, close_if_foreign, is_absent, open_store, start_unlocked, stop};
+use crate::node::start::{
+    Started, close_if_foreign, is_absent, open_store, start_unlocked, stop, unlock_store,
+};
 use crate::settings::Settings;
 
 /// The holder of an operator's token that is minted on the node.
@@ -131,8 +133,7 @@ fn check_surroundings(settings: &Settings) -> Result<(), StartError> {
 
 /// Starts an installation whose creation was interrupted: with its node, if it got that far.
 async fn finish(settings: &Settings, store: Arc<dyn Store>) -> Result<Started, StartError> {
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
-    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let unlocked = unlock_store(settings, &*store).await?;
     if node_id(settings)?.is_none() {
         check_directory(&settings.audit.directory).map_err(StartError::Audit)?;
         first_node(settings, &*store, &unlocked).await?;

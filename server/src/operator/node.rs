@@ -1,11 +1,9 @@
 //! `petsem operator node add`: the data directory of a node that the store does not know yet.
 
-use petsem_engine::unlock;
-
 use crate::error::StartError;
 use crate::messages;
 use crate::node::identity::{new_node, node_id};
-use crate::node::start::{open_installed, start_unlocked, stop_after};
+use crate::node::start::{open_installed, start_unlocked, stop_after, unlock_store};
 use crate::settings::Settings;
 
 /// Creates the node of this data directory, and its audit log. Returns its id. No server may hold the store at the same
@@ -15,8 +13,7 @@ use crate::settings::Settings;
 /// [`StartError`]: the directory has a node, or the audit directory has the log of one; nothing was changed.
 pub async fn add_node(settings: &Settings) -> Result<[u8; 16], StartError> {
     let store = open_installed(settings).await?;
-    let unlocked = unlock(&settings.seal_sources(), &*store).await;
-    let unlocked = unlocked.map_err(|error| settings.unlock_failed(error))?;
+    let unlocked = unlock_store(settings, &*store).await?;
     if unlocked.development && !settings.development {
         return Err(StartError::Development);
     }

@@ -1,20 +1,22 @@
 //! Changes of the seal list on the node: one seal opens the store, the change is planned, then committed here or passed
 //! to the server that holds the store.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use petsem_engine::{
-    KeepShares, NodeCommand, OpenList, PlannedSeals, SealInfo, SealedRows, Timestamp, Unavailable,
+    KeepShares, NodeCommand, OpenList, PlannedSeals, SealInfo, SealSources, SealedRows, Timestamp,
+    Unavailable, try_automatic,
 };
 use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
 use petsem_store::OpenError;
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::start::{open_installed, start_unlocked, stop_after, with_store};
+use crate::node::file_owner::check_user;
+use crate::node::start::{open_installed, start_unlocked, stop_after, view_rows, with_store};
 use crate::operator::hand_over::hand_over;
-use crate::operator::socket::{Answer, CommandError, send, unseal_command};
-use crate::operator::status::view_rows;
+use crate::operator::socket::{Answer, CommandError, SocketCommand, send, unseal_command};
 use crate::operator::unseal_input::UnsealInput;
 use crate::settings::Settings;
 
@@ -34,8 +36,36 @@ pub struct AddSeal<'a> {
 pub struct TriedSeal {
     /// The seal. If it opened the store, its verification time is updated.
     pub seal: SealInfo,
+    /// Whether it was tried: what it needs was there.
+    pub tried: bool,
     /// Why it did not open the store, or why it was not tried; `None` if it opened the store.
     pub fault: Option<String>,
+}
+
+/// The result of an attempt to unseal a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsealedServer {
+    /// The seal that opened it.
+    pub by: String,
+    /// Whether this attempt did; otherwise nothing was tried.
+    pub now: bool,
+}
+
+/// The seal that opened the server that runs on this node; `None` if the server is sealed.
+///
+/// # Errors
+/// [`StartError`]: no server runs here.
+pub async fn unsealed_before(settings: &Settings) -> Result<Option<UnsealedServer>, StartError> {
+    match send(&settings.data_directory, &SocketCommand::Status {}).await {
+        Ok(Answer::Status { status }) if status.sealed => Ok(None),
+        Ok(Answer::Status { status }) => {
+            Ok(Some(UnsealedServer { by: status.opened_by.unwrap_or_default(), now: false }))
+        }
+        Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
+        Ok(_) => Err(CommandError::NoServer.into()),
+        Err(CommandError::NoServer) => Err(messages::no_server_to_unseal()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Unseals the server that runs sealed on this node.
@@ -43,10 +73,11 @@ pub struct TriedSeal {
 /// The input is in the settings ([`Settings::opened_by`]). Without input the server tries its configured seals again.
 ///
 /// # Errors
-/// [`StartError`]: no server runs here, it is not sealed, or the input does not open the store.
-pub async fn unseal(settings: &Settings) -> Result<String, StartError> {
+/// [`StartError`]: no server runs here, or the input does not open the store.
+pub async fn unseal(settings: &Settings) -> Result<UnsealedServer, StartError> {
     match send(&settings.data_directory, &unseal_command(&settings.input)).await {
-        Ok(Answer::Unsealed { by }) => Ok(by),
+        Ok(Answer::Unsealed { by }) => Ok(UnsealedServer { by, now: true }),
+        Ok(Answer::NotSealed { by }) => Ok(UnsealedServer { by, now: false }),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
         Ok(_) => Err(CommandError::NoServer.into()),
         Err(CommandError::NoServer) => Err(messages::no_server_to_unseal()),
@@ -88,6 +119,52 @@ async fn read_rows(settings: &Settings) -> Result<SealedRows, StartError> {
     }
 }
 
+/// The seal of the configuration that opens the store without a person; `None` if none does.
+///
+/// # Errors
+/// [`StartError`]: there is no store, or it cannot be read.
+pub async fn automatic_seal(settings: &Settings) -> Result<Option<String>, StartError> {
+    let tried = try_automatic(&settings.seal_sources(), read_rows(settings).await?).await;
+    let opened = tried.map_err(|error| settings.unlock_failed(error))?.ok();
+    Ok(opened.map(|opened_by| messages::opening_seal(&opened_by)))
+}
+
+/// A warning if the next start will wait for people although the configuration has seals that open by themselves.
+///
+/// # Errors
+/// [`StartError`]: there is no store, or it cannot be read.
+pub async fn next_start_warning(settings: &Settings) -> Result<Option<String>, StartError> {
+    without_people(settings, read_rows(settings).await?).await
+}
+
+/// [`next_start_warning`]. Only key files are tried: devices count wrong PINs, a KMS may be slow, and a passphrase costs
+/// a second and 256 MiB. For those it counts that the store has a seal of the kind.
+pub(crate) async fn without_people(
+    settings: &Settings,
+    rows: SealedRows,
+) -> Result<Option<String>, StartError> {
+    let kinds = rows.wraps().map_err(|error| settings.unlock_failed(error))?;
+    let mut automatic = settings.seals.iter().filter(|seal| seal.is_automatic()).peekable();
+    // Root, which may read this, may not read the files of the service's user as that user does.
+    if automatic.peek().is_none() || check_user(settings).is_err() {
+        return Ok(None);
+    }
+    let (mut key_files, mut faults) = (SealSources::default(), Vec::new());
+    for seal in automatic {
+        let is_key_file = matches!(seal, SealSettings::KeyFile { .. });
+        match (seal.file(), kinds.iter().any(|wrap| wrap.kind == seal.kind())) {
+            // Where the service has it, this process may not see it.
+            (Some(file), _) if is_credential(file) => return Ok(None),
+            (Some(file), _) if !is_key_file && !file.exists() => faults.push(messages::no_file(file)),
+            (_, true) if !is_key_file => return Ok(None),
+            (_, true) => key_files.configured.push(Arc::new(seal.clone())),
+            (_, false) => faults.push(messages::no_seal_of_kind(seal.kind())),
+        }
+    }
+    let tried = try_automatic(&key_files, rows).await.map_err(|error| settings.unlock_failed(error))?;
+    Ok(tried.err().map(|tried| messages::next_start_sealed(&[tried, faults].concat())))
+}
+
 async fn open_list(settings: &Settings, rows: SealedRows) -> Result<OpenList, StartError> {
     OpenList::open(&settings.seal_sources(), rows).await.map_err(|error| settings.unlock_failed(error))
 }
@@ -111,6 +188,7 @@ pub async fn add_seal(
 ) -> Result<SealInfo, StartError> {
     let list = open_list(settings, read_rows(settings).await?).await?;
     let source = wanted_source(&list, settings, wanted)?;
+    check_writable(settings).await?;
     let added = list.add(&*source, Timestamp::now().millis(), keep_shares);
     let (added, planned) = added.map_err(|error| settings.unlock_failed(error))?;
     commit(settings, planned).await?;
@@ -159,11 +237,12 @@ pub async fn verify_seals(settings: &Settings) -> Result<Vec<TriedSeal>, StartEr
     let (tried, planned) = verified.map_err(|error| settings.unlock_failed(error))?;
     commit(settings, planned).await?;
     let tried = tried.into_iter().map(|(seal, fault)| {
+        let is_tried = fault != Some(Unavailable::NotTried);
         let fault = fault.map(|fault| match fault {
             Unavailable::NotTried => messages::seal_not_tried(&seal.kind),
             Unavailable::Failed(text) => text,
         });
-        TriedSeal { seal, fault }
+        TriedSeal { seal, tried: is_tried, fault }
     });
     Ok(tried.collect())
 }
@@ -185,12 +264,34 @@ fn wanted_source(
     let of_kind: Vec<&SealSettings> =
         settings.seals.iter().filter(|seal| seal.kind() == wanted.kind).collect();
     if let Some(unused) = of_kind.iter().find(|seal| !list.is_opened_by(**seal)) {
-        return Ok(Arc::new((*unused).clone()));
+        return match unused {
+            // A key that exists may be that of a seal that was removed because others have it.
+            SealSettings::KeyFile { path } if path.symlink_metadata().is_ok() => {
+                Err(messages::key_file_exists(path))
+            }
+            unused => Ok(Arc::new((*unused).clone())),
+        };
     }
     Err(match of_kind.is_empty() {
         true => messages::no_configured_seal(wanted.kind),
         false => messages::configured_seals_in_use(wanted.kind),
     })
+}
+
+/// Checks, before a key file is created, that the list can be changed: by the server, or by this user.
+async fn check_writable(settings: &Settings) -> Result<(), StartError> {
+    match send(&settings.data_directory, &SocketCommand::Status {}).await {
+        Ok(Answer::Status { status }) if status.sealed => {
+            Err(StartError::Refused(messages::sealed().operator_text().to_owned()))
+        }
+        Ok(_) | Err(CommandError::NoServer) => check_user(settings),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a path names a credential of systemd, as the configuration writes it.
+fn is_credential(file: &Path) -> bool {
+    file.starts_with("$CREDENTIALS_DIRECTORY")
 }
 
 /// Commits a change: here, or in the server that holds the store.

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::error::StartError;
 use crate::messages;
+use crate::node::file_owner::foreign;
 use crate::operator::seals::people_seals;
 use crate::operator::socket::{SecretInput, is_trusted, read, write};
 use crate::operator::unseal_input::UnsealInput;
@@ -261,7 +262,8 @@ impl Drop for ShareAttempt {
 /// The data directory cannot be read.
 pub async fn share_attempts(settings: &Settings) -> Result<Vec<AttemptStatus>, StartError> {
     let directory = &settings.data_directory;
-    let failed = |error| messages::shares_not_gathered(directory, &error);
+    let failed =
+        |error| foreign(directory).unwrap_or_else(|| messages::shares_not_gathered(directory, &error));
     let mut attempts = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::error::StartError;
 use crate::messages;
+use crate::node::file_owner::foreign;
 use crate::operator::unseal_input::UnsealInput;
 
 /// Its name in the data directory.
@@ -80,6 +81,11 @@ pub(crate) enum Answer {
         /// The seal that opened it.
         by: String,
     },
+    /// The store was open before; nothing was tried.
+    NotSealed {
+        /// The seal that opened it.
+        by: String,
+    },
     /// The server serves again.
     LossAccepted {
         /// What was accepted; `None` if nothing is lost.
@@ -115,6 +121,8 @@ pub struct ServerStatus {
     pub sealed: bool,
     /// Whether it waits because its audit log is lost. It has no key then.
     pub audit_lost: bool,
+    /// What is changed or missing of it.
+    pub audit_loss: Option<String>,
     /// Since when it is sealed or open (RFC 3339).
     pub since: String,
     /// The seal that opened it.
@@ -133,6 +141,8 @@ pub struct ServerStatus {
     pub rotations: Option<RotationList>,
     /// Problems, each with what to do.
     pub problems: Vec<String>,
+    /// What does not keep it from being ready, as `/readyz` says it; each with what to do.
+    pub warnings: Vec<String>,
     /// The store as the server sees it; none while it is sealed.
     pub store: Option<StoreStatus>,
 }
@@ -246,6 +256,8 @@ async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<PendingCommand
 pub(crate) enum CommandError {
     /// Nothing listens on the socket: no server runs on this data directory, or it has another version.
     NoServer,
+    /// This user may not reach the socket, so whether a server runs is unknown.
+    NotAllowed { data_directory: PathBuf },
     /// A process of another user listens on the socket.
     OtherUser { user: u32 },
     /// The connection failed.
@@ -256,6 +268,9 @@ impl From<CommandError> for StartError {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::NoServer => messages::no_operator_socket(),
+            CommandError::NotAllowed { data_directory } => {
+                foreign(&data_directory).unwrap_or_else(|| messages::operator_socket_denied(&data_directory))
+            }
             CommandError::OtherUser { user } => messages::operator_socket_of_another_user(user),
             CommandError::Broken(error) => messages::answer_incomplete(&error),
         }
@@ -264,8 +279,12 @@ impl From<CommandError> for StartError {
 
 /// Sends a command to the server that runs on this data directory.
 pub(crate) async fn send(data_directory: &Path, command: &SocketCommand) -> Result<Answer, CommandError> {
-    let (_directory, short) = short(data_directory).map_err(|_| CommandError::NoServer)?;
-    let mut stream = UnixStream::connect(short).await.map_err(|_| CommandError::NoServer)?;
+    let not_reached = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => CommandError::NotAllowed { data_directory: data_directory.into() },
+        _ => CommandError::NoServer,
+    };
+    let (_directory, short) = short(data_directory).map_err(not_reached)?;
+    let mut stream = UnixStream::connect(short).await.map_err(not_reached)?;
     let user = stream.peer_cred().map_err(CommandError::Broken)?.uid();
     if !is_trusted(user) {
         return Err(CommandError::OtherUser { user });

@@ -1,19 +1,20 @@
 //! `petsem operator status`: the status of this node, with or without a running server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use petsem_audit::AuditStats;
-use petsem_engine::{
-    DenialFolder, MOST_KEYRING_VERSIONS, MOST_SEALS, SealedRows, StoreStatus, Timestamp, unlock_rows,
-};
-use petsem_store::{OpenError, RecordKind, SqliteView, Store};
+use petsem_engine::{DenialFolder, SealedRows, StoreStatus, Timestamp, Unlocked, unlock_rows};
+use petsem_store::{OpenError, Store};
 use serde::Serialize;
 
 use crate::disks::{self, DiskSpace};
 use crate::error::StartError;
 use crate::messages;
+use crate::node::identity::node;
+use crate::node::lost_log::find_loss;
 use crate::node::sealed::SealedNode;
-use crate::node::start::{Started, is_absent, with_store};
+use crate::node::start::{Started, is_absent, view_rows, with_store};
+use crate::operator::seals::without_people;
 use crate::operator::socket::{Answer, CommandError, ServerStatus, SocketCommand, send};
 use crate::settings::Settings;
 
@@ -38,6 +39,9 @@ pub struct NodeStatus {
     pub denials_waiting: usize,
     /// Problems, each with the command to type: on its last line, or after the last semicolon.
     pub problems: Vec<String>,
+    /// What does not keep the node from being ready, in the same form: the warnings of `/readyz` without those of disks,
+    /// which are problems here, and that the next start will need people.
+    pub warnings: Vec<String>,
 }
 
 /// Reads the status of this node: from the server that runs here, else from the store. Changes nothing.
@@ -46,7 +50,7 @@ pub struct NodeStatus {
 /// [`StartError`]: there is no store, or it cannot be read.
 pub async fn status(settings: &Settings) -> Result<NodeStatus, StartError> {
     match send(&settings.data_directory, &SocketCommand::Status {}).await {
-        Ok(Answer::Status { status }) => of_running(settings, *status),
+        Ok(Answer::Status { status }) => of_running(settings, *status).await,
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
         Ok(_) => Err(CommandError::NoServer.into()),
         Err(CommandError::NoServer) => of_stopped(settings).await,
@@ -54,7 +58,7 @@ pub async fn status(settings: &Settings) -> Result<NodeStatus, StartError> {
     }
 }
 
-fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatus, StartError> {
+async fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatus, StartError> {
     let store = match server.store.take() {
         Some(store) => store,
         None => of_rows(settings, &view_rows(&settings.data_directory)?, false)?,
@@ -70,6 +74,11 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
     problems.extend(of_seals(&store));
     let disks = disks::of_settings(settings);
     problems.extend(disks.iter().filter_map(DiskSpace::warning));
+    let mut warnings = server.warnings.clone();
+    // A database that is gone is a problem already.
+    if !server.sealed && !is_gone {
+        warnings.extend(without_people(settings, view_rows(&settings.data_directory)?).await?);
+    }
     let state = match (server.audit_lost, server.sealed) {
         (true, _) => "audit_lost",
         (false, true) => "sealed",
@@ -85,6 +94,7 @@ fn of_running(settings: &Settings, mut server: ServerStatus) -> Result<NodeStatu
         audit_directory: settings.audit.directory.clone(),
         disks,
         problems,
+        warnings,
     })
 }
 
@@ -102,8 +112,11 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
     let unlocked = unlock_rows(&settings.seal_sources(), rows.clone()).await;
     let (checked, would_open) = match unlocked.map_err(|error| settings.unlock_failed(error)) {
         Ok(unlocked) => {
-            let unfinished = unlocked.unfinished_removal();
-            problems.extend(unfinished.map(|removed| messages::removal_unfinished(&removed).to_string()));
+            problems.extend(match unlocked.unfinished_removal() {
+                // The command that finishes it needs the log, and says what is wrong with it.
+                Some(removed) => Some(messages::removal_unfinished(&removed).to_string()),
+                None => problem_of_log(settings, store, &unlocked).await,
+            });
             (true, Some(unlocked.opened_by.description))
         }
         Err(StartError::Sealed { tried, people }) => {
@@ -133,7 +146,20 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
         disks,
         denials_waiting: denials_in_folder(settings),
         problems,
+        warnings: Vec::new(),
     })
+}
+
+/// Why a start would not serve with this node's audit log.
+async fn problem_of_log(settings: &Settings, store: &dyn Store, unlocked: &Unlocked) -> Option<String> {
+    let found = match node(settings, store, unlocked).await {
+        Ok((id, keys)) => find_loss(settings, id, keys),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(lost) => lost.map(|lost| lost.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// None if the directory cannot be read: the log of a server says why.
@@ -163,15 +189,6 @@ fn of_rows(settings: &Settings, rows: &SealedRows, checked: bool) -> Result<Stor
     StoreStatus::of_rows(rows, checked).map_err(|error| settings.unlock_failed(error))
 }
 
-pub(crate) fn view_rows(data_directory: &Path) -> Result<SealedRows, StartError> {
-    let view = SqliteView::open(data_directory).map_err(StartError::Store)?;
-    Ok(SealedRows {
-        store: view.records(RecordKind::Store, 1)?.into_iter().next(),
-        seals: view.records(RecordKind::Seal, MOST_SEALS)?,
-        keyring: view.records(RecordKind::KeyringKey, MOST_KEYRING_VERSIONS)?,
-    })
-}
-
 /// The status of an open server.
 pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus {
     let engine = &started.state.engine;
@@ -195,6 +212,7 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: false,
         audit_lost: false,
+        audit_loss: None,
         since: since.rfc3339(),
         opened_by: Some(messages::opening_seal(&started.opened_by)),
         why_sealed: Vec::new(),
@@ -204,6 +222,7 @@ pub(crate) async fn of_open(started: &Started, since: Timestamp) -> ServerStatus
         denials_waiting: Some(engine.denials_waiting()),
         rotations,
         problems,
+        warnings: engine.warnings(),
         store,
     }
 }
@@ -214,6 +233,7 @@ pub(crate) fn of_sealed(node: &SealedNode) -> ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: true,
         audit_lost: node.why.is_lost_log(),
+        audit_loss: node.why.loss().cloned(),
         since: node.since.rfc3339(),
         opened_by: None,
         why_sealed: if node.why.is_lost_log() { Vec::new() } else { node.why.lines() },
@@ -223,6 +243,7 @@ pub(crate) fn of_sealed(node: &SealedNode) -> ServerStatus {
         denials_waiting: None,
         rotations: None,
         problems: if node.why.is_lost_log() { node.why.lines() } else { Vec::new() },
+        warnings: Vec::new(),
         store: None,
     }
 }

@@ -1,14 +1,13 @@
 //! `petsem operator verify` and `audit verify`: whether the store and the audit log of this node are unchanged.
 
 use petsem_audit::{Report, verify_log};
-use petsem_engine::{Failure, StoreReport, node_keys_in, unlock, unlock_rows, verify_store as verify_rows};
+use petsem_engine::{Failure, StoreReport, node_keys_in, verify_store as verify_rows};
 use petsem_store::{OpenError, RecordKind, SqliteView};
 
 use crate::error::StartError;
 use crate::messages;
 use crate::node::identity::{id_file, known_node, node_id};
-use crate::node::start::{open_installed, with_store};
-use crate::operator::status::view_rows;
+use crate::node::start::{open_installed, unlock_held, unlock_store, with_store};
 use crate::settings::Settings;
 
 /// Verifies the whole store, which no server may hold at the same time.
@@ -17,15 +16,14 @@ use crate::settings::Settings;
 /// [`StartError`]: the store cannot be opened or read. The report lists what is wrong in it.
 pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError> {
     with_store(settings, async |store| {
-        let failed = |error| settings.unlock_failed(error);
-        let unlocked = unlock(&settings.seal_sources(), store).await.map_err(failed)?;
+        let unlocked = unlock_store(settings, store).await?;
         // Until then, rows have MACs by two keys.
         if let Some(removed) = unlocked.unfinished_removal() {
             return Err(messages::removal_unfinished(&removed));
         }
         let node = known_node(settings, store, &unlocked).await?;
         let log = node.map(|(_, keys)| (keys, settings.audit.directory.as_path()));
-        verify_rows(store, &unlocked, log).await.map_err(failed)
+        verify_rows(store, &unlocked, log).await.map_err(|error| settings.unlock_failed(error))
     })
     .await
 }
@@ -37,11 +35,10 @@ pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError
 /// [`StartError`] if the store cannot be opened; [`StartError::Refused`] with the first line that differs from what was
 /// written.
 pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
-    let failed = |error| settings.unlock_failed(error);
     let node = match open_installed(settings).await {
         Ok(store) => {
             let node = async {
-                let unlocked = unlock(&settings.seal_sources(), &*store).await.map_err(failed)?;
+                let unlocked = unlock_store(settings, &*store).await?;
                 known_node(settings, &*store, &unlocked).await
             };
             let node = node.await;
@@ -49,12 +46,14 @@ pub async fn verify_audit(settings: &Settings) -> Result<Report, StartError> {
             node?.map(|(_, keys)| keys)
         }
         Err(StartError::Store(OpenError::InUse { .. })) => {
-            let rows = view_rows(&settings.data_directory)?;
-            let unlocked = unlock_rows(&settings.seal_sources(), rows).await.map_err(failed)?;
+            let unlocked = unlock_held(settings).await?;
             let view = SqliteView::open(&settings.data_directory).map_err(StartError::Store)?;
             match node_id(settings)? {
                 Some(id) => match view.record(RecordKind::Node, &id)? {
-                    Some(row) => Some(node_keys_in(&row, &unlocked, id).map_err(failed)?),
+                    Some(row) => {
+                        let keys = node_keys_in(&row, &unlocked, id);
+                        Some(keys.map_err(|error| settings.unlock_failed(error))?)
+                    }
                     None => return Err(messages::unknown_node(&id_file(settings))),
                 },
                 None => None,

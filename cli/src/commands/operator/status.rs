@@ -10,8 +10,9 @@ use crate::{messages, output, remote};
 /// Show the state of this node: sealed or open, by which seal, problems and what to type
 ///
 /// It asks the server that runs on this node, sealed or not. If none runs, it reads the store and tests whether a start
-/// would open it. Nothing is changed. The exit status is 0 if the node is ready, 2 if it is sealed or stopped or has lost
-/// its audit log, and 1 if it is open with problems, or if its state cannot be read.
+/// would open it, and whether the audit log is there. Nothing is changed. The exit status is 0 if the node is ready, with
+/// or without warnings, 2 if it is sealed or stopped or has lost its audit log, and 1 if it is open and not ready, or if
+/// its state cannot be read.
 #[derive(Args)]
 pub(crate) struct Status {
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! `petsem operator unseal`.
 
 use clap::Args;
-use petsem_server::unseal;
+use petsem_server::{unseal, unsealed_before};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -11,7 +11,8 @@ use crate::{messages, output, remote};
 /// Unseal the server that runs sealed on this node
 ///
 /// It prompts for the passphrase or the shares, or reads them from files; all shares must be given in one attempt. With
-/// --configured, or without a terminal and files, the server tries the seals of its configuration again.
+/// --configured, or without a terminal and files, the server tries the seals of its configuration again. If the server
+/// is not sealed, it says so, asks for nothing, and exits with 0.
 #[derive(Args)]
 pub(crate) struct Unseal {
     #[command(flatten)]
@@ -30,15 +31,19 @@ pub(crate) struct Unseal {
 #[derive(Serialize)]
 struct UnsealReport<'a> {
     opened_by: &'a str,
+    /// Whether the server was sealed before.
+    was_sealed: bool,
 }
 
 impl Unseal {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let settings = match self.configured {
-            true => petsem_server::Settings::read(&self.unsealing.config)?,
-            false => self.unsealing.settings_with_prompt()?,
+        let configured = petsem_server::Settings::read(&self.unsealing.config)?;
+        let server = match remote::wait_for(unsealed_before(&configured))?? {
+            Some(server) => server,
+            None if self.configured => remote::serve(unseal(&configured))??,
+            None => remote::serve(unseal(&self.unsealing.settings_with_prompt()?))??,
         };
-        let by = remote::serve(unseal(&settings))??;
-        output::confirm(self.json, &UnsealReport { opened_by: &by }, &messages::unsealed(&by))
+        let report = UnsealReport { opened_by: &server.by, was_sealed: server.now };
+        output::confirm(self.json, &report, &messages::unsealed(&server))
     }
 }

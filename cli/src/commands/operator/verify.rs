@@ -11,7 +11,7 @@ use crate::{messages, output, remote};
 ///
 /// It checks every row and every control change, opens every bundle, value and secret key, and compares the version of
 /// each app with the newest one in this node's audit log. It works while no server uses the store. Nothing is changed,
-/// and no secret is printed.
+/// and no secret is printed. The exit status is 0 if store and log are intact, and 1 if they are not or cannot be checked.
 #[derive(Args)]
 pub(crate) struct Verify {
     #[command(flatten)]

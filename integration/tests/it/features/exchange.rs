@@ -231,6 +231,13 @@ fn revoking_the_jwt_or_its_subject_ends_the_exchanged_token_at_once() {
     refused(&read(&dev, &old), 401, "revoked");
     assert_eq!(names(&read(&dev, &new)), ["A"]);
 
+    let wanted = json!({"issuer": issuer, "sub": "nobody", "before": 1_767_225_600, "unknown": true});
+    revoke(&dev, &json!({ "jwt_subject": wanted }));
+    let log = dev.audit_log();
+    let line = log.lines().find(|line| line.contains("nobody")).unwrap();
+    let detail = serde_json::from_str::<Value>(line).unwrap()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("issued before 2026-01-01T00:00:00Z"), "{detail}");
+
     // Attenuated by its holder, it is the same token, and can be revoked by its own id.
     let narrowed = appended(&new, [SecretNames::new(["A".to_owned()], []).into()]);
     assert_eq!(names(&read(&dev, &narrowed)), ["A"]);

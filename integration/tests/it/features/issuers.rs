@@ -8,6 +8,7 @@ use petsem_integration::http::{self, Request};
 use petsem_integration::installation::{CONFIGURATION, Installation};
 use petsem_integration::pause;
 use petsem_integration::publisher::{Answer, IssuerKey, Publisher};
+use petsem_integration::seals::status;
 use petsem_integration::server::Server;
 use serde_json::{Value, json};
 
@@ -118,6 +119,8 @@ impl Scene {
         assert_eq!((ready.status, &ready.json()["problems"]), (200, &json!([])), "{}", ready.text());
         let warning = ready.json()["warnings"][0].as_str().unwrap().to_owned();
         assert!(warning.contains(&self.iss) && warning.contains("so its JWTs are refused"), "{warning}");
+        let seen = status(&self.installation);
+        assert_eq!((&seen["ready"], &seen["warnings"]), (&json!(true), &ready.json()["warnings"]), "{seen}");
     }
 }
 

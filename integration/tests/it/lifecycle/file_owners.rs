@@ -7,9 +7,11 @@ use std::process::Command;
 
 use petsem_integration::installation::Installation;
 use petsem_integration::seals::{operator, refused, status};
-use petsem_integration::server::{Ended, Server, binary};
+use petsem_integration::server::{Ended, Server, binary, run};
 
 const USER: &str = "12345";
+/// Another one.
+const STRANGER: &str = "54321";
 
 /// An installation of a user that is not root.
 struct Scene {
@@ -41,6 +43,15 @@ impl Scene {
         Server::start(command)
     }
 
+    /// `petsem operator …` as a user who is neither root nor the installation's.
+    fn as_stranger(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups"]).arg(&self.program);
+        command.env_clear().env("PATH", "/usr/bin:/bin").arg("operator").args(arguments);
+        command.arg("--config").arg(self.installation.configuration());
+        run(command)
+    }
+
     /// The files of the node that belong to root.
     fn of_root(&self) -> Vec<PathBuf> {
         let inside = |directory: &str| std::fs::read_dir(self.installation.path(directory)).unwrap();
@@ -67,6 +78,41 @@ fn as_root_nothing_is_written_into_the_directory_of_another_user() {
     assert_eq!(status(&scene.installation)["state"], "stopped");
     assert_eq!(scene.of_root(), [""; 0].map(PathBuf::from));
     assert!(scene.start().unwrap().stop().status.success());
+}
+
+#[test]
+fn another_user_is_told_who_may_run_the_command_and_never_to_take_the_store() {
+    let scene = Scene::new();
+    scene.shell(&format!("chmod 755 {}", scene.installation.directory.path().display()));
+    let told = |arguments: &[&str]| {
+        let ended = scene.as_stranger(arguments);
+        refused(
+            &ended,
+            &[
+                "data belongs to uid 12345, and this command runs as uid 54321",
+                "nothing was changed",
+                "hint: run the same command as uid 12345: put `sudo -u '#12345' --` before it",
+            ],
+        );
+        for wrong in ["chown", "no server runs", "no installation"] {
+            assert!(!ended.printed.contains(wrong), "{arguments:?}: {}", ended.printed);
+        }
+    };
+    let commands: [&[&str]; 6] = [
+        &["status"],
+        &["unseal"],
+        &["audit", "verify"],
+        &["seal", "list"],
+        &["verify"],
+        &["share", "--show"],
+    ];
+    commands.iter().for_each(|arguments| told(arguments));
+    let server = scene.start().unwrap();
+    commands.iter().for_each(|arguments| told(arguments));
+    // It may look into the directory, but not talk to the socket in it.
+    scene.shell(&format!("chmod 755 {}", scene.installation.path("data").display()));
+    commands.iter().filter(|arguments| arguments[0] != "share").for_each(|arguments| told(arguments));
+    assert!(server.stop().status.success());
 }
 
 #[test]

@@ -84,6 +84,11 @@ fn with_shares() -> (Installation, Vec<PathBuf>) {
     (installation, shares)
 }
 
+/// Moves the key file away: only shares open the store then.
+fn without_key_file(installation: &Installation) {
+    std::fs::rename(installation.path("seal.key"), installation.path("away.key")).unwrap();
+}
+
 fn lists_orgs(server: &Server, token: &Path) -> u16 {
     let token = std::fs::read_to_string(token).unwrap();
     Request::new("GET", "/v1/orgs").authorization(&flyv1(token.trim())).send(server.address()).status
@@ -93,6 +98,7 @@ fn lists_orgs(server: &Server, token: &Path) -> u16 {
 fn two_people_give_their_shares_for_a_token_while_the_server_runs() {
     let (installation, shares) = with_shares();
     let server = installation.start().unwrap();
+    without_key_file(&installation);
     let token = installation.path("second.token");
     let out = token.to_str().unwrap();
     let gathering =
@@ -140,6 +146,7 @@ fn two_people_give_their_shares_for_a_token_while_the_server_runs() {
 fn shares_are_gathered_for_an_owner_an_approval_and_an_unsealing() {
     let (installation, shares) = with_shares();
     let server = installation.start().unwrap();
+    without_key_file(&installation);
     let call = |target: &str, body: serde_json::Value| {
         let request =
             Request::new("POST", target).authorization(&flyv1(&installation.operator())).json(&body);
@@ -173,8 +180,9 @@ fn attempts_do_not_occupy_each_other_and_other_users_reach_none() {
     let (installation, shares) = with_shares();
     let server = installation.start().unwrap();
     let seal = id_of(&installation, "seal.key");
+    without_key_file(&installation);
     let first = Gathering::start_with(&installation, &["audit", "verify"], "first.log");
-    let second = Gathering::start_with(&installation, &["seal", "verify"], "second.log");
+    let second = Gathering::start_with(&installation, &["seal", "list"], "second.log");
     // With two, one must be named.
     refused(&give(&installation, &shares[0]), &["attempt ", "--attempt ID"]);
     let shown = operator(&installation, &["share", "--show"], &[]).printed;
@@ -201,6 +209,7 @@ fn attempts_do_not_occupy_each_other_and_other_users_reach_none() {
 #[test]
 fn an_attempt_that_was_killed_is_not_in_the_way() {
     let (installation, shares) = with_shares();
+    without_key_file(&installation);
     let killed = Gathering::start(&installation, &["audit", "verify"]);
     done(&give(&installation, &shares[0]));
     drop(killed);
@@ -214,8 +223,30 @@ fn an_attempt_that_was_killed_is_not_in_the_way() {
 }
 
 #[test]
+fn nobody_is_asked_for_shares_that_nothing_needs() {
+    let (installation, _) = with_shares();
+    let gather = |arguments: &[&str]| {
+        let arguments: Vec<&str> =
+            ["operator"].iter().chain(arguments).copied().chain(["--gather-shares"]).collect();
+        let mut command = installation.with_configuration(&arguments);
+        command.stdin(Stdio::null());
+        done(&run(command)).to_owned()
+    };
+    let said = gather(&["audit", "verify"]);
+    assert!(said.contains("note: no shares are needed: key file ") && said.contains("is intact"), "{said}");
+    let server = installation.start().unwrap();
+    let said = gather(&["unseal"]);
+    assert!(said.starts_with("the server is already unsealed: key file "), "{said}");
+    done(&seal_the_server(&installation, &server));
+    let said = gather(&["unseal"]);
+    assert!(said.contains("no shares are needed") && said.contains("unsealed by key file "), "{said}");
+    assert_eq!(status(&installation)["state"], "open");
+}
+
+#[test]
 fn a_store_without_shares_gathers_none() {
     let installation = Installation::made();
+    without_key_file(&installation);
     let mut command = installation.with_configuration(&["operator", "audit", "verify", "--gather-shares"]);
     command.stdin(Stdio::null());
     refused(&run(command), &["no seal of this store has shares", "without --gather-shares"]);
@@ -224,6 +255,7 @@ fn a_store_without_shares_gathers_none() {
 #[test]
 fn an_attempt_whose_memory_cannot_be_locked_says_so_before_a_share_is_given() {
     let (installation, shares) = with_shares();
+    without_key_file(&installation);
     let mut plain =
         installation.with_configuration(&["operator", "recover", "--operator", "lee@example.com"]);
     plain.arg("--out").arg(installation.path("second.token"));

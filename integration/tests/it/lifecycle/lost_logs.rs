@@ -180,6 +180,67 @@ fn a_log_that_is_shorter_than_the_store_knows_is_lost_too() {
 }
 
 #[test]
+fn a_stopped_node_says_what_its_log_lacks_and_that_the_database_is_not_to_be_restored() {
+    let (installation, log) = made();
+    let (before, whole) = (installation.path("before"), installation.path("whole"));
+    copy(&log, &before);
+    assert!(installation.start().unwrap().stop().status.success());
+    copy(&log, &whole);
+    let is_missing = "the audit log of this node is missing";
+    let is_cut = "the log ends before it, but a checkpoint in the store names line ";
+    for (what, known) in
+        [("removed", is_missing), ("emptied", is_missing), ("truncated", is_missing), ("shorter", is_cut)]
+    {
+        fs::remove_dir_all(&log).unwrap();
+        match what {
+            "removed" => {}
+            "shorter" => copy(&before, &log),
+            _ => fs::create_dir(&log).unwrap(),
+        }
+        if what == "truncated" {
+            fs::write(log.join("audit-00000001.log"), "").unwrap();
+        }
+        let _mode = fs::set_permissions(&log, fs::Permissions::from_mode(0o700));
+        let seen = status(&installation);
+        assert_eq!(seen["state"], "stopped", "{what}");
+        let problems = seen["problems"].as_array().unwrap();
+        let problems: Vec<&str> = problems.iter().map(|problem| problem.as_str().unwrap()).collect();
+        let of_log = problems.iter().find(|problem| problem.contains("accept-loss"));
+        assert!(of_log.is_some_and(|problem| problem.contains(known)), "{what}: {problems:?}");
+
+        let verified = operator(&installation, &["audit", "verify"], &[]);
+        let said = if known == is_cut {
+            is_cut
+        } else {
+            "data/audit has no line, but a checkpoint in the store names"
+        };
+        refused(&verified, &[said, "hint: put the missing lines back", "petsem operator audit accept-loss"]);
+        assert!(!verified.printed.contains("the lines before it are unchanged"), "{}", verified.printed);
+
+        let verified = operator(&installation, &["verify"], &[]);
+        let texts = [
+            "no fault was found in the store",
+            said,
+            "audit accept-loss",
+            "hint: leave the database as it is",
+        ];
+        refused(&verified, &texts);
+        assert!(!verified.printed.contains("restore a backup"), "{}", verified.printed);
+        // To look changes nothing.
+        assert_asks(&installation, if known == is_cut { "audit line" } else { is_missing });
+        assert_eq!(log.exists(), what != "removed");
+        if !log.exists() {
+            fs::create_dir(&log).unwrap();
+        }
+    }
+    fs::remove_dir_all(&log).unwrap();
+    copy(&whole, &log);
+    done(&operator(&installation, &["audit", "verify"], &[]));
+    let seen = status(&installation);
+    assert!(!seen["problems"].to_string().contains("accept-loss"), "{seen}");
+}
+
+#[test]
 fn a_data_directory_without_an_id_is_no_node_until_one_is_added() {
     let (installation, log) = made();
     let id = installation.path("data/node.id");

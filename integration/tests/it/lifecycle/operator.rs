@@ -262,7 +262,7 @@ fn commands_to_a_server_report_a_missing_server_an_invalid_token_and_an_unknown_
     let nowhere = over_the_api(&installation, &there, &["rotate-app", "nowhere"]);
     refused(&nowhere, &["there is no such app; list the apps with `petsem app list`"]);
     let open = operator(&installation, &["unseal"], &[]);
-    refused(&open, &["the server is not sealed: key file ", "hint: nothing to do"]);
+    assert!(done(&open).starts_with("the server is already unsealed: key file "), "{}", open.printed);
     let kept = std::fs::read(installation.path("operator.token")).unwrap();
     private(&installation, "operator.token", "garbage");
     for arguments in OVER_THE_API {

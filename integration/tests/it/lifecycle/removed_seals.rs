@@ -7,7 +7,7 @@ use petsem_integration::http::Request;
 use petsem_integration::installation::Installation;
 use petsem_integration::seals::{
     KEY_FILE, SECOND_KEY_FILE, assert_sealed, configuration, configured, done, id_of, init, operator,
-    recover, refused, status,
+    recover, refused, seals, status,
 };
 use petsem_integration::server::Server;
 use rusqlite::Connection;
@@ -59,6 +59,32 @@ fn removing_a_compromised_seal_replaces_root_key_and_keyring() {
     installation.configure(&configuration(SECOND_KEY_FILE));
     let server = installation.start().unwrap();
     assert_sealed(&installation, &server);
+}
+
+#[test]
+fn the_key_file_of_a_removed_seal_is_not_let_in_again() {
+    for compromised in [&[][..], &["--compromised", "--yes"]] {
+        let installation = configured(&format!("{KEY_FILE}{SECOND_KEY_FILE}"));
+        done(&init(&installation, &[]));
+        let second = id_of(&installation, "second.key");
+        let remove: Vec<&str> =
+            ["seal", "remove"].iter().chain(compromised).copied().chain([&*second]).collect();
+        done(&operator(&installation, &remove, &[]));
+        let (key, away) = (installation.path("second.key"), installation.path("away.key"));
+        let known = std::fs::read(&key).unwrap();
+        let add = || operator(&installation, &["seal", "add", "key-file"], &[]);
+        let told = ["second.key already", "nothing was changed", "a path where no file is"];
+        refused(&add(), &told);
+        // As a link, too.
+        std::fs::rename(&key, &away).unwrap();
+        std::os::unix::fs::symlink(&away, &key).unwrap();
+        refused(&add(), &told);
+        assert_eq!((std::fs::read(&away).unwrap(), seals(&installation).len()), (known.clone(), 1));
+        std::fs::remove_file(&key).unwrap();
+        done(&add());
+        assert_ne!(std::fs::read(&key).unwrap(), known);
+        assert_eq!(seals(&installation).len(), 2);
+    }
 }
 
 /// Whether a key file opens a database, with a row of its seal that is there.

@@ -378,7 +378,7 @@ fn the_audit_log_of_an_installation_verifies_and_a_changed_line_does_not() {
 }
 
 /// A shell command at a terminal, which `script` gives it.
-fn at_a_terminal(command: &str) -> Child {
+pub(super) fn at_a_terminal(command: &str) -> Child {
     Command::new("script")
         .args(["-qec", command, "/dev/null"])
         .stdin(Stdio::piped())
@@ -388,7 +388,7 @@ fn at_a_terminal(command: &str) -> Child {
 }
 
 /// Types once the terminal shows this prompt, and returns the exit status and all that the terminal showed.
-fn typed(mut under_script: Child, prompt: &str, typed: &str) -> (Option<i32>, String) {
+pub(super) fn typed(mut under_script: Child, prompt: &str, typed: &str) -> (Option<i32>, String) {
     let mut keyboard = under_script.stdin.take().unwrap();
     let mut screen = under_script.stdout.take().unwrap();
     let mut shown = Vec::new();

@@ -12,8 +12,9 @@ use crate::{messages, output, remote};
 /// Check that this node's audit log is intact
 ///
 /// It checks every line against the previous one, its MAC and the signature of its checkpoint, and the end of the log
-/// against the last checkpoint in the store. It names the first line that was changed or is missing. A server may run on
-/// the node meanwhile.
+/// against the last checkpoint in the store, so that a log that was emptied or removed is not taken for a new one. It names
+/// the first line that was changed or is missing. A server may run on the node meanwhile. The exit status is 0 if the log
+/// is intact, and 1 if it is not, is missing, or cannot be checked.
 #[derive(Args)]
 pub(crate) struct Verify {
     #[command(flatten)]

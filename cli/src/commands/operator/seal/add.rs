@@ -17,7 +17,8 @@ const KINDS: [&str; 6] = ["key-file", "passphrase", "shamir", "pkcs11", "aws-kms
 /// Add a seal that opens the same store
 ///
 /// The configuration must have the seal, so add it there first. A passphrase, or shares with --threshold and --shares,
-/// need no entry. It works beside a running server.
+/// need no entry. A key file is created; one that exists is refused, because others may know its key. It works beside a
+/// running server.
 #[derive(Args)]
 pub(crate) struct Add {
     /// The kind of seal

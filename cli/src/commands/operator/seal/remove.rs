@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use petsem_server::{last_automatic_seal, remove_compromised, remove_seal};
+use petsem_server::{Settings, last_automatic_seal, next_start_warning, remove_compromised, remove_seal};
 
 use crate::confirmation::Confirmation;
 use crate::failure::Failure;
@@ -48,7 +48,10 @@ impl Remove {
         if self.compromised {
             self.confirmation.require(messages::REMOVING_COMPROMISED, &self.which)?;
         }
-        let settings = self.unsealing.settings()?;
+        let settings = match self.compromised {
+            true => self.unsealing.settings_for_every_seal()?,
+            false => self.unsealing.settings()?,
+        };
         if self.compromised {
             let bar = Mutex::new(output::ProgressBar::new(self.json));
             let report = |step, done, total| {
@@ -57,12 +60,29 @@ impl Remove {
             };
             let done = remote::serve(remove_compromised(&settings, &self.which, &report))??;
             drop(bar);
+            warn_of_next_start(&settings)?;
             return output::confirm(self.json, &done, &messages::compromised_removed(&done));
         }
-        if let Some(seal) = remote::serve(last_automatic_seal(&settings, &self.which))?? {
-            self.confirmation.require(&messages::starts_sealed_without(&seal), &self.which)?;
+        let last = remote::serve(last_automatic_seal(&settings, &self.which))??;
+        if let Some(seal) = &last {
+            let consequence = messages::starts_sealed_without(seal);
+            self.confirmation.require(&consequence, &self.which)?;
+            if self.confirmation.is_given() {
+                output::notice(&consequence);
+            }
         }
         let removed = remote::serve(remove_seal(&settings, &self.which))??;
+        if last.is_none() {
+            warn_of_next_start(&settings)?;
+        }
         output::confirm(self.json, &removed, &messages::seal_removed(&removed))
     }
+}
+
+/// Says if no seal is left that opens by itself.
+fn warn_of_next_start(settings: &Settings) -> Result<(), Failure> {
+    if let Some(warning) = remote::wait_for(next_start_warning(settings))?? {
+        output::notice(&warning);
+    }
+    Ok(())
 }
