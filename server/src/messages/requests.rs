@@ -84,7 +84,10 @@ pub(crate) fn unknown_query_parameter(name: Option<&str>, known: &[&str]) -> Fai
 }
 
 pub(crate) fn repeated_query_parameter(name: &str) -> Failure {
-    Failure::new(ErrorCode::BadRequest, format!("query parameter `{name}` is given twice; give it once"))
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("query parameter `{name}` is given twice; give it once; see /openapi.json"),
+    )
 }
 
 /// One of the given parameters, all of which are known.

@@ -250,6 +250,9 @@ fn an_unknown_or_repeated_query_parameter_is_refused() {
             assert!(refused.error().contains("/openapi.json"), "{}", refused.error());
         }
     }
+    let misspelled = dev.operate("GET", &format!("{SHOP}?show_secret=true"), None).error();
+    let named = "unknown query parameter `show_secret`; known are names, version, min_version, show_secrets";
+    assert!(misspelled.starts_with(named), "{misspelled}");
 }
 
 #[test]
