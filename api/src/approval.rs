@@ -128,6 +128,9 @@ pub struct Approval {
     pub reason: String,
     /// Its state.
     pub state: ApprovalState,
+    /// Whether it can no longer take effect although it is open: what it would change has changed since. Request again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outdated: bool,
     /// Who approved or denied it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -149,6 +152,10 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     pub wanted: Option<serde_json::Value>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// `GET /v1/approvals`: requests that need a second person.

@@ -103,6 +103,21 @@ name! {
     128,
     "signingv0"
 }
+impl SecretKeyName {
+    /// A label that ends in `v` and a number: the part before, and the number.
+    pub fn version(&self) -> Option<(&str, u64)> {
+        let (base, digits) = self.0.rsplit_once('v')?;
+        let written = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let version = digits.parse().ok().filter(|_| written)?;
+        Some((base, version))
+    }
+
+    /// The label without its version: what all versions of a key have in common.
+    pub fn unversioned(&self) -> &str {
+        self.version().map_or(&self.0, |(base, _)| base)
+    }
+}
+
 name! {
     /// The label of an org: 1 to 63 of `a-z`, `0-9` and `-`. It starts with a letter, does not end with `-`
     /// and is not an id.
@@ -268,6 +283,19 @@ mod tests {
                 Err(NameError { rule: text::SECRET_KEY_NAME }),
                 "{bad:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_version_of_a_key_is_a_v_and_a_number_at_the_end_of_its_label() {
+        let version = |label: &str| {
+            let name: SecretKeyName = label.parse().unwrap();
+            (name.version().map(|(_, version)| version), name.unversioned().to_owned())
+        };
+        assert_eq!(version("signv0"), (Some(0), "sign".to_owned()));
+        assert_eq!(version("sign-v12"), (Some(12), "sign-".to_owned()));
+        for label in ["sign", "v", "signv", "signv1a", "signv-1", "signv99999999999999999999"] {
+            assert_eq!(version(label), (None, label.to_owned()));
         }
     }
 

@@ -68,9 +68,26 @@ fn main() -> ExitCode {
 /// The arguments. A variable that is set to nothing counts as not set: that is how scripts clear one.
 fn command_line() -> CommandLine {
     let definition = without_empty_variables(CommandLine::command());
-    let matches = definition.clone().get_matches();
+    let matches = definition.clone().try_get_matches().unwrap_or_else(|error| {
+        // What variables give needs not be typed, so a usage does not name it.
+        match without_variables(definition.clone()).try_get_matches() {
+            Err(shorter) if shorter.kind() == error.kind() => shorter.exit(),
+            _ => error.exit(),
+        }
+    });
     hints::remember(definition, &matches);
     CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Without the arguments' variables; what a variable gives is not required.
+fn without_variables(definition: Definition) -> Definition {
+    let is_set = |name: &std::ffi::OsStr| std::env::var_os(name).is_some();
+    definition
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_set(name) => argument.env(Resettable::Reset).required(false),
+            _ => argument,
+        })
+        .mut_subcommands(without_variables)
 }
 
 fn without_empty_variables(definition: Definition) -> Definition {

@@ -72,6 +72,26 @@ fn man_pages_of_the_package_are_those_that_the_command_writes() {
     assert_eq!(different, BTreeSet::new(), "PETSEM_BLESS=1 regenerates them");
 }
 
+/// Who set a variable once need not type the option, and is not told to.
+#[test]
+fn a_usage_names_no_option_that_a_variable_gives() {
+    let printed = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_petsem"));
+        command.args(arguments).env("PETSEM_CONTEXT", "context.toml").env("PETSEM_TOKEN_FILE", "token");
+        command.env("PETSEM_CONFIG", "petsem.toml").env_remove("COLUMNS");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let what =
+        "<TOKEN_ID|--key <KEY_ID>|--machine <MACHINE>|--host <HOST>|--sub <SUBJECT>|--all-jwts|--jti <JTI>>";
+    let usage =
+        |printed: &str| printed.lines().find_map(|line| line.strip_prefix("Usage: ").map(str::to_owned));
+    assert_eq!(usage(&printed(&["token", "revoke"])), Some(format!("petsem token revoke {what}")));
+    let approve = usage(&printed(&["operator", "approve"]));
+    assert_eq!(approve.as_deref(), Some("petsem operator approve <ID>"));
+}
+
 /// The transcript with the actual output.
 fn replay(transcript: &str, files: &Path) -> String {
     let work = tempfile::tempdir().unwrap();

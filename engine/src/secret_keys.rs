@@ -174,7 +174,7 @@ impl Engine {
     ) -> Result<Deleted, Failure> {
         let app = self.key_app(audit, request, Action::Delete, AppPart::Bundle).await?;
         let version = self.change_secret_key(audit, request, app, &KeyWrite::Delete).await?.version;
-        Ok(Deleted { version })
+        Ok(Deleted { version, not_found: false })
     }
 
     /// Encrypts with a key.
@@ -323,6 +323,10 @@ impl Engine {
                 found = self.current_app(id).await?;
             }
             let (app, keys) = self.secret_keys_of(found).await?;
+            // Here, because another conflict is a reason to try again.
+            if let KeyWrite::Put(key) = write {
+                check_type(&keys, change.name, wire_type(key.kind()))?;
+            }
             match self.write_secret_key(audit, &app, keys, &change).await {
                 Err(failure) if failure.code() == ErrorCode::Conflict => is_stale = true,
                 written => return written,
@@ -417,6 +421,16 @@ impl Engine {
 fn other_keys(app: AppId) -> IntegrityFault {
     let what = "it is not at the version that the app head names";
     IntegrityFault::new(RecordKind::SecretKeys, app.as_bytes(), what)
+}
+
+/// All versions of a label have one type: clients use the newest, and a key of another type would do something else
+/// with the same label.
+fn check_type(row: &SecretKeysRow, name: &SecretKeyName, kind: SecretKeyType) -> Result<(), Failure> {
+    let is_version = |other: &SecretKeyName| other.unversioned() == name.unversioned();
+    match row.keys.iter().find(|(other, key)| is_version(other) && key.kind != kind) {
+        None => Ok(()),
+        Some((_, other)) => Err(messages::other_key_type(name, kind, other.kind)),
+    }
 }
 
 /// Checks that a secret key opens, as a key of its type. For a store that no engine serves.

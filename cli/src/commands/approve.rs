@@ -64,7 +64,7 @@ fn list(remote: &Remote, json: bool) -> Result<(), Failure> {
         for approval in &answer.approvals {
             table.row([
                 approval.id.to_string(),
-                messages::approval_state(approval.state).to_owned(),
+                messages::state_of_request(approval).to_owned(),
                 approval.summary.clone(),
                 approval.requester.clone(),
                 approval.reason.clone(),

@@ -16,6 +16,7 @@ use super::run::{become_command, note_needless};
 use crate::arguments::AllowedNames;
 use crate::context::{AppArgument, Connection, Resolved};
 use crate::failure::Failure;
+use crate::held_token::{self, HeldKind, HeldToken};
 use crate::output::{self, Table};
 use crate::process::InheritedUmask;
 use crate::remote::{self, Remote};
@@ -84,6 +85,7 @@ impl Boot {
         let host_token_file = resolved.host_token_file(self.host_token_file.as_deref())?;
         let host_token = value_source::token(host_token_file)?;
         let proof = self.proof(&resolved, &app)?;
+        check_host_token(host_token_file, &host_token)?;
         let flow = flow(&resolved, host_token_file, &host_token)?;
         let booting = flow.boot(&app, &self.machine, self.min_version, Some(&proof));
         let booted = remote::wait_for(booting)??;
@@ -106,17 +108,57 @@ impl Boot {
     fn proof(&self, resolved: &Resolved, app: &AppRef) -> Result<Credentials, Failure> {
         if let Some(path) = &self.jwt_file {
             resolved.check_named(path)?;
-            return jwt::from_file(path);
+            let proof = jwt::from_file(path)?;
+            check_proof(path, proof.expose_text())?;
+            return Ok(proof);
         }
         let host = self.host.as_ref().or(resolved.host()).ok_or_else(messages::no_host)?;
         if let Some(key) = resolved.development_issuer_key() {
             return jwt::for_boot(key, app, &self.machine, host);
         }
-        let token = value_source::token(resolved.token_file()?)?;
-        let own = remote::credentials(resolved.token_file()?, &token)?;
+        let file = resolved.token_file()?;
+        let token = value_source::token(file)?;
+        if is_jwt(&token) {
+            return Err(messages::jwt_in_token_file(file));
+        }
+        check_proof(file, &token)?;
+        let own = remote::credentials(file, &token)?;
         let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
         Ok(narrow_for_boot(&own, &app_id(resolved, app, &token)?, &self.machine, host, now)?)
     }
+}
+
+/// Refuses a file without the token of a host. The server could not say which of the files is the wrong one.
+fn check_host_token(file: &Path, text: &str) -> Result<(), Failure> {
+    if is_jwt(text) {
+        return Err(messages::not_a_host_token(file, messages::A_JWT));
+    }
+    let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
+    match held_token::held(text, now).unwrap_or_default().iter().find(|held| held.kind != HeldKind::Host) {
+        Some(other) => Err(messages::not_a_host_token(file, messages::kind_in_words(other.kind))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a file with the token of an operator or of a host, which prove no boot.
+fn check_proof(file: &Path, text: &str) -> Result<(), Failure> {
+    let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
+    let proves_nothing = |held: &&HeldToken| match held.kind {
+        HeldKind::Operator => true,
+        // A token of an org that needs a discharge, too, may be narrowed to a host.
+        HeldKind::Host => held.org.is_none() && held.apps.is_none(),
+        HeldKind::Org | HeldKind::BreakGlass | HeldKind::Exchanged => false,
+    };
+    match held_token::held(text, now).unwrap_or_default().iter().find(proves_nothing) {
+        Some(other) => Err(messages::not_a_proof(file, messages::kind_in_words(other.kind))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a text looks like a JWT: three parts, the first of which begins as a JSON object does in base64.
+fn is_jwt(text: &str) -> bool {
+    let text = value_source::without_scheme(text);
+    text.starts_with("eyJ") && text.split('.').count() == 3
 }
 
 /// Reports what the environment lacks. A report that fails does not stop the boot.
@@ -214,4 +256,47 @@ fn show(json: bool, response: &BootResponse, left_out: &[LeftOut]) -> Result<(),
         }
         table
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use petsem_policy::{Caveat, CaveatSet, Hosts, Macaroon, MacaroonKey, Organization, SharedKey};
+
+    use super::*;
+
+    fn token(caveats: impl IntoIterator<Item = Caveat>, needs_discharge: bool) -> String {
+        let rng = &mut rand_core::UnwrapErr(getrandom::SysRng);
+        let key = MacaroonKey::new(&[7; 32]);
+        let mut macaroon = Macaroon::mint(&key, b"kid", "https://petsem.example", false, rng);
+        if needs_discharge {
+            let shared = SharedKey::generate(rng);
+            macaroon.add_third_party("https://login", &shared, &CaveatSet::new(Vec::new()), rng).unwrap();
+        }
+        macaroon.add(caveats).unwrap();
+        macaroon.to_text().to_string()
+    }
+
+    #[test]
+    fn a_boot_says_which_file_holds_what_and_what_it_needs() {
+        let host = token([Hosts::new(["h-1".to_owned()]).into()], true);
+        let org = || Organization { org: [7; 16] }.into();
+        let owner = token([org()], false);
+        let with_login = token([org(), Hosts::new(["h-1".to_owned()]).into()], true);
+        let operator = token([petsem_policy::Operator.into()], false);
+        let jwt = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.AAAA".to_owned();
+        let (file, fact) =
+            (Path::new("t"), |refused: Result<(), Failure>| refused.err().map(|failure| failure.fact));
+        let as_host = |text: &str| fact(check_host_token(file, text));
+        let as_proof = |text: &str| fact(check_proof(file, text));
+        let needs = |found: &str| Some(format!("t holds {found}; a boot needs a host's token there"));
+        let proves = |found: &str| Some(format!("t holds {found}, which proves no boot"));
+        assert_eq!(
+            [&host, &owner, &operator, &jwt].map(|text| as_host(text)),
+            [None, needs("a token of an org"), needs("an operator's token"), needs("a JWT")]
+        );
+        assert_eq!(
+            [&host, &owner, &operator, &jwt, &with_login].map(|text| as_proof(text)),
+            [proves("a host's token"), None, proves("an operator's token"), None, None]
+        );
+    }
 }

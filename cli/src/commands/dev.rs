@@ -34,17 +34,27 @@ impl Dev {
         Ok(remote::serve(serving)??)
     }
 
-    /// Writes the context file for other commands, and prints what to type.
+    /// Writes the context file and the configuration for other commands, and prints what to type.
     fn greet(&self, bound: &Bound) {
         let endpoint = bound.listeners.first().map(|address| format!("http://{address}")).unwrap_or_default();
         let path = self.dir.join(context::FILE_NAME);
+        let config = Development::at(&self.dir).configuration();
         let greeted = write_context(&path, &endpoint)
-            .and_then(|()| output::line(&messages::development_ready(&endpoint, &self.dir, &path)));
+            .and_then(|()| write_configuration(&config, bound))
+            .and_then(|()| output::line(&messages::development_ready(&endpoint, &self.dir, &path, &config)));
         // The server runs all the same; this says why other commands do not find it.
         if let Err(failure) = greeted {
             output::failure(&failure);
         }
     }
+}
+
+/// For commands on the node: with the seal, they replace the second person that a trial lacks.
+fn write_configuration(path: &Path, bound: &Bound) -> Result<(), Failure> {
+    let Some(listen) = bound.listeners.first() else { return Ok(()) };
+    let text =
+        format!("{}{}", messages::DEVELOPMENT_CONFIGURATION_HEADER, Development::configuration_text(listen));
+    Ok(private_file::replace(path, text.as_bytes())?)
 }
 
 fn write_context(path: &Path, endpoint: &str) -> Result<(), Failure> {

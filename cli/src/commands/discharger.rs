@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use petsem_api::{Approval, DischargerList, OrgRef, PutDischarger};
 
 use crate::arguments::ServerArguments;
+use crate::confirmation::Confirmation;
 use crate::failure::Failure;
 use crate::output::Table;
 use crate::{messages, output, value_source};
@@ -62,6 +63,9 @@ pub(crate) struct List {
 pub(crate) struct Delete {
     /// The id, as `petsem discharger list` shows it
     id: String,
+
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     #[command(flatten)]
     common: ServerArguments,
@@ -123,6 +127,7 @@ impl Delete {
         if !is_id {
             return Err(messages::invalid_discharger_id());
         }
+        self.confirmation.require(&messages::discharger_deletion(&self.id), &self.id)?;
         let deleted: petsem_api::Discharger = remote.delete(&format!("/v1/dischargers/{}", self.id))?;
         output::confirm(self.common.json, &deleted, &messages::discharger_deleted(&deleted))
     }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use petsem_api::{Approval, IssuerId, IssuerList, PutIssuer, from_json};
 
 use crate::arguments::ServerArguments;
+use crate::confirmation::Confirmation;
 use crate::failure::Failure;
 use crate::output::Table;
 use crate::{messages, output, value_source};
@@ -75,6 +76,9 @@ pub(crate) struct Delete {
     /// The id, as `petsem issuer list` shows it
     #[arg(value_name = "ISSUER_ID")]
     id: IssuerId,
+
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     #[command(flatten)]
     common: ServerArguments,
@@ -148,6 +152,7 @@ impl Show {
 impl Delete {
     fn run(self) -> Result<(), Failure> {
         let remote = self.common.remote()?;
+        self.confirmation.require(&messages::issuer_deletion(self.id), &self.id.to_string())?;
         let deleted: petsem_api::Issuer = remote.delete(&format!("/v1/issuers/{}", self.id))?;
         output::confirm(self.common.json, &deleted, &messages::issuer_deleted(&deleted))
     }

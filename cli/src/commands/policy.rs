@@ -62,6 +62,9 @@ impl Set {
         let bytes = value_source::public_text_or_stdin(&self.file, test::MAX_POLICY)?;
         let UniqueJson(policy) =
             serde_json::from_slice(&bytes).map_err(|error| messages::not_json(&self.file, &error))?;
+        // The server names the field, too, but not the place in this file.
+        let text = std::str::from_utf8(&bytes).map_err(|_| messages::policy_not_text())?;
+        AppPolicy::parse(text).map_err(|error| messages::invalid_policy(Some(&self.file), &error))?;
         let (remote, app) = self.common.open()?;
         let path = format!("/v1/apps/{app}/policy");
         let old: PolicyDocument = remote.get(&path)?;

@@ -43,19 +43,24 @@ fn is_silent(failure: &EndpointFailure) -> bool {
     !matches!(failure.kind, FailureKind::Status { .. })
 }
 
-/// The audit line of a refusal says more than its answer. Requests whose credential did not verify are aggregated, and
-/// unknown routes are not recorded. Other errors say themselves what to do.
+/// Where more is said than in the answer. Requests whose credential did not verify are aggregated, and unknown routes are
+/// not recorded. Other errors say themselves what to do.
 fn audited_as(code: ErrorCode, id: RequestId) -> Option<String> {
-    let says_more = matches!(
-        code,
-        ErrorCode::Forbidden | ErrorCode::PolicyDenied | ErrorCode::Integrity | ErrorCode::Internal
+    let line = format!(
+        "`petsem operator audit show --config FILE --request {id}` shows its audit line; with `petsem dev`, give \
+         petsem-dev/audit in place of --config FILE"
     );
-    says_more.then(|| {
-        format!(
-            "on the server's node, `petsem operator audit show --config FILE --request {id}` shows its audit line; with \
-             `petsem dev`, give petsem-dev/audit in place of --config FILE"
-        )
-    })
+    match code {
+        ErrorCode::Forbidden | ErrorCode::Integrity | ErrorCode::Internal => {
+            Some(format!("on the server's node, {line}"))
+        }
+        // A JWT that no rule accepts is a stranger's: the audit log only counts its refusals.
+        ErrorCode::PolicyDenied => Some(format!(
+            "`petsem policy test` says which condition of which rule a JWT fails; on the server's node, the log names the \
+             rule under the request's id; if the credential may do something else with this app, {line}"
+        )),
+        _ => None,
+    }
 }
 
 /// Whether a refusal is of the token itself, not of what it was used for.
@@ -80,6 +85,11 @@ pub(crate) fn refused_with_token(error: CallError, file: &Path) -> Failure {
             code if refuses_token(*code) => Some(format!(
                 "this is the token of {file}; `petsem whoami` shows what it is, and where it is from"
             )),
+            ErrorCode::DecryptionFailed => Some(
+                "a label without a version means its newest version: name the one that encrypted, such as mailv0 \
+                 (`petsem keys list` lists them), and give the same --associated-data"
+                    .to_owned(),
+            ),
             ErrorCode::Forbidden | ErrorCode::ReadNeedsWorkload => {
                 Some(format!("this is the token of {file}; `petsem whoami` shows what it may do"))
             }
@@ -177,6 +187,14 @@ pub(crate) fn not_reported(error: &CallError) -> String {
 
 impl From<DeliveryError> for Failure {
     fn from(error: DeliveryError) -> Self {
+        // Not in the PATH: the system did not refuse to start a file, whose interpreter may be what is missing.
+        if let DeliveryError::Exec { program, source } = &error
+            && source.kind() == io::ErrorKind::NotFound
+            && source.raw_os_error().is_none()
+        {
+            let fact = format!("command not found: {}", program.to_string_lossy());
+            return Self::new(Exit::NotFound, fact, "check its name and the variable PATH");
+        }
         // As POSIX has it for every program that starts another one.
         let exit = match &error {
             DeliveryError::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
@@ -292,4 +310,33 @@ pub(crate) fn app_deleted(app: &AppRef, answer: &DeletedApp) -> String {
 
 pub(crate) fn policy_set(app: &AppRef, version: u64) -> String {
     format!("the policy of {app} is at version {version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_not_in_the_path_is_named() {
+        let failed =
+            |program: &str, source| Failure::from(DeliveryError::Exec { program: program.into(), source });
+        let absent = failed("notacommand", io::ErrorKind::NotFound.into());
+        assert_eq!((absent.exit, absent.fact.as_str()), (Exit::NotFound, "command not found: notacommand"));
+        // ENOENT of a file that is there, without its interpreter.
+        let script = failed("./script", io::Error::from_raw_os_error(2));
+        assert_eq!(script.exit, Exit::NotFound);
+        assert!(script.fact.starts_with("./script cannot be started (No such file"), "{}", script.fact);
+    }
+
+    #[test]
+    fn an_audit_line_is_promised_only_where_each_refusal_has_one() {
+        let id: RequestId = "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00".parse().unwrap();
+        let hint = |code| audited_as(code, id).unwrap_or_default();
+        let line = format!("`petsem operator audit show --config FILE --request {id}` shows its audit line");
+        assert!(hint(ErrorCode::Forbidden).starts_with(&format!("on the server's node, {line}")));
+        let denied = hint(ErrorCode::PolicyDenied);
+        assert!(denied.starts_with("`petsem policy test` says which condition"), "{denied}");
+        assert!(denied.contains(&format!("may do something else with this app, {line}")), "{denied}");
+        assert_eq!(hint(ErrorCode::NotFound), "");
+    }
 }

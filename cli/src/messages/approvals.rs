@@ -41,17 +41,28 @@ pub(crate) fn approval_state(state: ApprovalState) -> &'static str {
     }
 }
 
+/// The state of a request, and whether it can still take effect.
+pub(crate) fn state_of_request(approval: &Approval) -> &'static str {
+    if approval.outdated { "open, but outdated" } else { approval_state(approval.state) }
+}
+
 /// What others wrote must not look like a line of its own.
 fn on_one_line<const N: usize>(texts: [&String; N]) -> [String; N] {
     texts.map(|text| petsem_api::escaped(text, &[]))
 }
 
 pub(crate) fn approval_details(approval: &Approval) -> String {
-    let Approval { id, state, summary, requester, reason, ends_at, key_digest, wanted, .. } = approval;
-    let state = approval_state(*state);
+    let Approval { id, summary, requester, reason, ends_at, key_digest, wanted, .. } = approval;
+    let state = state_of_request(approval);
     let [summary, requester, reason] = on_one_line([summary, requester, reason]);
     let facts =
         format!("request {id} is {state} (until {ends_at}): {summary}, requested by {requester}: {reason}");
+    let facts = match approval.outdated {
+        true => format!(
+            "{facts}\nwhat it would change has changed since, so it can no longer be approved: deny it, and request again"
+        ),
+        false => facts,
+    };
     let facts = match key_digest {
         Some(_) => format!(
             "{facts}\nget the keys' digest from their owner, not from the requester, and type: petsem approve {id} \
@@ -81,7 +92,9 @@ pub(crate) fn awaits_approval(approval: &Approval) -> String {
         ""
     };
     format!(
-        "request {id} waits for a second person until {ends_at}: {summary}; that person types: petsem approve {id}{digest}"
+        "request {id} waits for a second person until {ends_at}: {summary}; that person types: petsem approve {id}{digest}\n\
+         if there is no such person, the seal approves, on the node: `petsem operator approve {id} --config FILE` (of \
+         `petsem dev`: petsem-dev/petsem.toml)"
     )
 }
 

@@ -1,8 +1,11 @@
 //! Why a token or a policy denies a request.
 
-use petsem_api::{AppRef, ExplainedRefusal, Explanation, escaped};
-use petsem_policy::evaluate::{RuleAction, RuleReason};
+use std::path::Path;
 
+use petsem_api::{AppRef, ExplainedRefusal, Explanation, escaped};
+use petsem_policy::evaluate::{PolicyError, RuleAction, RuleReason};
+
+use super::phrasing::file_name;
 use crate::commands::TakenAway;
 use crate::failure::{Exit, Failure};
 use crate::report::PolicyTest;
@@ -125,8 +128,10 @@ pub(crate) fn policy_refuses() -> Failure {
     )
 }
 
-pub(crate) fn invalid_policy(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, format!("invalid policy: {error}"), "correct it and try again")
+/// A policy of a file, or of the server.
+pub(crate) fn invalid_policy(file: Option<&Path>, error: &PolicyError) -> Failure {
+    let file = file.map_or_else(String::new, |file| format!("{}: ", file_name(file)));
+    Failure::new(Exit::Usage, format!("{file}invalid policy: {error}"), "correct it and try again")
 }
 
 pub(crate) fn policy_not_text() -> Failure {

@@ -96,7 +96,13 @@ pub(crate) fn values_readable_by_others(path: &Path, mode: u32) -> String {
 pub(crate) fn not_json(path: &Path, error: &serde_json::Error) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("{} is not JSON: line {}, column {}", path.display(), error.line(), error.column()),
+        format!(
+            "{} {}: line {}, column {}",
+            file_name(path),
+            if error.is_data() { "has a name twice in one object" } else { "is not JSON" },
+            error.line(),
+            error.column()
+        ),
         "check the file; `petsem policy show` prints the form that is accepted",
     )
 }

@@ -22,6 +22,45 @@ pub(crate) fn origin(origin: &Origin) -> String {
     }
 }
 
+pub(crate) const A_JWT: &str = "a JWT";
+
+/// What a file holds, in a sentence.
+pub(crate) fn kind_in_words(kind: HeldKind) -> &'static str {
+    match kind {
+        HeldKind::Operator => "an operator's token",
+        HeldKind::Org => "a token of an org",
+        HeldKind::Host => "a host's token",
+        HeldKind::BreakGlass => "a break-glass token",
+        HeldKind::Exchanged => "a token that was exchanged for a JWT",
+    }
+}
+
+pub(crate) fn not_a_host_token(file: &Path, found: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} holds {found}; a boot needs a host's token there", file_name(file)),
+        "give the token of `petsem token create --kind host` as --host-token-file; what proves the boot is given as \
+         --token-file or --jwt-file",
+    )
+}
+
+pub(crate) fn not_a_proof(file: &Path, found: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} holds {found}, which proves no boot", file_name(file)),
+        "give a token of the app's org that may boot, such as its owner's (`petsem operator owner`), as --token-file, or \
+         a JWT that the app's policy accepts as --jwt-file; the host's token is --host-token-file",
+    )
+}
+
+pub(crate) fn jwt_in_token_file(file: &Path) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{} holds a JWT; a token is expected there", file_name(file)),
+        format!("give it as --jwt-file {}", file.display()),
+    )
+}
+
 pub(crate) fn not_tokens(file: &Path) -> Failure {
     Failure::new(
         Exit::Usage,
@@ -129,10 +168,11 @@ pub(crate) fn readers(readers: &Readers) -> String {
 pub(crate) fn no_value_read(name: &SecretName, app: &AppRef) -> Failure {
     Failure::new(
         Exit::Refused,
-        format!("the value of {name} was not read: no command prints a stored value"),
+        format!("the value of {name} was not read: nobody reads a value alone"),
         format!(
             "with a JWT that a rule accepts: petsem run --app {app} --only {name} -- COMMAND. A person asks another one: \
-             petsem break-glass --app {app} --reason TEXT, then the same with --break-glass break-glass.token"
+             petsem break-glass --app {app} --reason TEXT, then the same with --break-glass break-glass.token, or petsem \
+             secrets list --app {app} --show --token-file break-glass.token"
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use petsem_api::{BootClaims, Discharger, Issuer, KeysFrom, LeftOutKey, ParseError};
+use petsem_api::{BootClaims, Discharger, Issuer, IssuerId, KeysFrom, LeftOutKey, ParseError};
 use petsem_policy::evaluate::{BOOT_LIFE_SECONDS, READ_LIFE_SECONDS};
 
 use super::phrasing::{counted, file_name};
@@ -27,6 +27,13 @@ pub(crate) fn issuer_added(issuer: &Issuer) -> String {
             "{registered}\nits keys are fetched while the server runs; /readyz warns when they cannot be fetched"
         ),
     }
+}
+
+pub(crate) fn issuer_deletion(id: IssuerId) -> String {
+    format!(
+        "this revokes all JWTs of issuer {id}, and everything derived from them: tokens, and renewals of boots; its JWTs \
+         are refused until it is registered again, which needs a second person"
+    )
 }
 
 pub(crate) fn issuer_deleted(issuer: &Issuer) -> String {
@@ -142,6 +149,12 @@ pub(crate) fn invalid_discharger_id() -> Failure {
 
 pub(crate) fn discharger_added(discharger: &Discharger) -> String {
     format!("the discharger at {} is registered as {}", discharger.location, discharger.id)
+}
+
+pub(crate) fn discharger_deletion(id: &str) -> String {
+    format!(
+        "discharges and renewals under the key of discharger {id} are then refused: what boots with them stops"
+    )
 }
 
 pub(crate) fn discharger_deleted(discharger: &Discharger) -> String {

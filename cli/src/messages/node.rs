@@ -14,11 +14,14 @@ use crate::report::AuditReport;
 pub(crate) const CONTEXT_HEADER: &str = "\
 # Written by `petsem dev` at each start; other commands find their server here.
 ";
+pub(crate) const DEVELOPMENT_CONFIGURATION_HEADER: &str = "\
+# Written by `petsem dev` at each start, for commands on the node (--config). `petsem server` refuses its store.
+";
 pub(crate) const INSTALLATION_CONTINUED: &str =
     "the creation of this installation was interrupted; it is finished now, with the seals that it has";
 pub(crate) const UNREADABLE_LINE: &str = "(unreadable line; run petsem operator audit verify)";
 
-pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path) -> String {
+pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path, config: &Path) -> String {
     let export = match context == Path::new("petsem-dev/context.toml") {
         true => String::new(),
         false => format!("  export PETSEM_CONTEXT={}\n", context.display()),
@@ -28,8 +31,10 @@ pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path
          Type in another terminal:\n\
          {export}  petsem secrets set GREETING\n  petsem secrets list\n  \
          petsem run -- sh -c 'echo \"$GREETING\"'\n\
+         In place of a second person: petsem operator approve ID --config {}\n\
          Ctrl-C stops it; the next `petsem dev` continues with the same data.",
-        directory.display()
+        directory.display(),
+        config.display()
     )
 }
 

@@ -121,6 +121,10 @@ pub(crate) fn jwt_exchanged(app: &AppRef, seconds: u64) -> String {
     format!("a token that reads secrets of app {app}, valid for {seconds} s")
 }
 
+pub(crate) const TOKEN_READS_NOTHING: &str = "this token reads no values, in spite of read_value: no token reads alone; \
+     values are read by Machines that boot, with a JWT that a rule of the app's policy accepts (`petsem run`, `petsem token \
+     exchange`), or after another person's approval (`petsem break-glass`); `petsem secrets get NAME` says by whom";
+
 pub(crate) fn token_allows_nothing(what: &str) -> String {
     format!(
         "this token allows nothing: its restrictions on {what} have none in common; `petsem token inspect` shows them, and \
@@ -148,14 +152,48 @@ pub(crate) fn token_written(path: &Path, described: &str) -> String {
     format!("{described}, written to {}", path.display())
 }
 
+/// What a revocation that hits much, or cannot be undone, does, and the word that confirms it. `None` for one token, JWT
+/// or subject: in an emergency nothing delays that.
+pub(crate) fn revocation_consequence(what: &RevokeRequest) -> Option<(String, String)> {
+    match what {
+        RevokeRequest::SigningKey { id } => Some((
+            format!(
+                "this revokes all tokens of signing key {id} and all tokens that descend from them, for ever"
+            ),
+            id.to_string(),
+        )),
+        RevokeRequest::Machine { app, machine } => {
+            Some((format!("Machine {machine} of {app} then never boots again"), machine.to_string()))
+        }
+        RevokeRequest::Host { host, .. } => Some((
+            format!("no Machine boots on host {host} any more, also not after it is enrolled again"),
+            host.to_string(),
+        )),
+        RevokeRequest::JwtIssuer { issuer, .. } => Some((
+            format!(
+                "this revokes JWTs of {issuer} of all subjects, and everything derived from them: tokens and renewals of \
+                 boots"
+            ),
+            issuer.clone(),
+        )),
+        RevokeRequest::Token { .. }
+        | RevokeRequest::Jwt { .. }
+        | RevokeRequest::JwtSubject { .. }
+        | RevokeRequest::DischargerSubject { .. } => None,
+    }
+}
+
 pub(crate) fn revoked(what: &RevokeRequest, answer: &Revoked) -> String {
-    let for_ever = match what {
+    let note = match what {
         RevokeRequest::Host { .. } => {
             "\nno command lifts this: a machine that is to boot again is enrolled under another host id"
         }
+        RevokeRequest::JwtIssuer { before: None, .. } | RevokeRequest::JwtSubject { before: None, .. } => {
+            "\nJWTs that are issued within the next 30 s count as issued so far, because clocks differ: get new ones then"
+        }
         _ => "",
     };
-    format!("{} revoked (control change {}){for_ever}", subject_and_verb(what), answer.number)
+    format!("{} revoked (control change {}){note}", subject_and_verb(what), answer.number)
 }
 
 pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {

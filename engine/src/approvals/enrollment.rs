@@ -7,7 +7,7 @@ use petsem_policy::{Action, Token};
 
 use crate::approvals::request::{ApprovalRequest, registration_ends, state_of};
 use crate::authn::token_id::token_uuid;
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::Timestamp;
 use crate::engine::Engine;
@@ -42,7 +42,9 @@ impl Engine {
             .iter()
             .map(|host| (Action::Enroll, AccessTarget { host: Some(host), ..AccessTarget::default() }))
             .collect();
-        let requester = principal.select_token(audit, &targets, now).map_err(|refused| denied(&refused))?;
+        let requester = principal
+            .select_token(audit, &targets, now)
+            .map_err(|refused| principal.denied(&refused, &targets, now))?;
         self.check_hosts(&hosts).await?;
         let request = ApprovalRequest {
             summary: messages::enrollment_of(&hosts),

@@ -215,7 +215,8 @@ impl Engine {
         for (id, row) in self.all_approvals().await? {
             let row = row.content;
             if self.may_decide(audit, principal, &row, now).await?.is_some() {
-                approvals.push(to_wire(id, &row, now));
+                let outdated = self.is_outdated(&row, now).await?;
+                approvals.push(Approval { outdated, ..to_wire(id, &row, now) });
             }
         }
         Ok(ApprovalList { approvals })
@@ -231,7 +232,8 @@ impl Engine {
     ) -> Result<Approval, Failure> {
         let row = self.approval(id).await?.ok_or_else(messages::request_not_decidable)?.content;
         self.may_decide(audit, principal, &row, now).await?.ok_or_else(messages::request_not_decidable)?;
-        Ok(Approval { wanted: content_of(&row.change)?, ..to_wire(id, &row, now) })
+        let outdated = self.is_outdated(&row, now).await?;
+        Ok(Approval { wanted: content_of(&row.change)?, outdated, ..to_wire(id, &row, now) })
     }
 
     /// Approves a request as the second person: the requested change takes effect.
@@ -341,6 +343,24 @@ impl Engine {
             ApprovalState::Open => Ok(()),
             ApprovalState::Approved => Err(messages::request_approved()),
             ApprovalState::Denied | ApprovalState::Expired => Err(messages::request_closed()),
+        }
+    }
+
+    /// Whether an open request cannot take effect any more: it was made for an earlier version.
+    async fn is_outdated(&self, row: &ApprovalRow, now: Timestamp) -> Result<bool, Failure> {
+        if state_of(row, now) != ApprovalState::Open {
+            return Ok(false);
+        }
+        match (&row.change, row.app) {
+            (ProtectedChange::Policy { expected_version, .. }, Some(app)) => {
+                let app = self.find_app_with(&AppRef::Id(app), AppPart::Head).await?;
+                Ok(app.is_none_or(|app| app.head.policy_version != *expected_version))
+            }
+            (ProtectedChange::IssuerChange { id, expected_version, wanted }, _) => {
+                Ok(self.check_issuer_change(*id, *expected_version, wanted).is_err())
+            }
+            (ProtectedChange::Issuer(wanted), _) => Ok(self.check_issuer(wanted, false).is_err()),
+            _ => Ok(false),
         }
     }
 
@@ -559,6 +579,7 @@ fn to_wire(id: ApprovalId, row: &ApprovalRow, now: Timestamp) -> Approval {
         requester: people_of(row),
         reason: row.reason.clone(),
         state: state_of(row, now),
+        outdated: false,
         decided_by: row.decision.as_ref().map(|decision| decision.by.clone()),
         requested_at: time_text(row.requested_at),
         ends_at: rfc3339_seconds(row.ends_at),

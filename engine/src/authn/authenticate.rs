@@ -1,7 +1,7 @@
 //! Turns the text of an `Authorization` header into a principal with verified tokens.
 
 use petsem_api::ErrorCode;
-use petsem_policy::{DischargeBudget, Header};
+use petsem_policy::{DischargeBudget, Element, Header, UnverifiedToken};
 
 use crate::authn::tokens::{check_revocations, verify};
 use crate::authz::decide::Principal;
@@ -34,7 +34,9 @@ impl Engine {
             }
         }
         let Some(first) = tokens.first() else {
-            return Err(first_failure.unwrap_or_else(messages::no_valid_token));
+            return Err(
+                first_failure.unwrap_or_else(|| self.no_token_of_here(&header, messages::no_valid_token))
+            );
         };
         audit.verified_token(&first.token);
         let mut valid = Vec::with_capacity(tokens.len());
@@ -54,6 +56,16 @@ impl Engine {
             return Err(messages::revoked());
         }
         Ok(Principal::new(valid, audit.peer()))
+    }
+
+    /// Why a header without a token of this installation is refused: the token of another one that it has, else `none`.
+    pub(crate) fn no_token_of_here(&self, header: &Header<'_>, none: fn() -> Failure) -> Failure {
+        let own = &self.settings;
+        let elsewhere = header.elements().iter().filter_map(Element::token).map(UnverifiedToken::location);
+        match elsewhere.into_iter().find(|location| **location != own.discharger_location) {
+            Some(location) => messages::token_of_another_installation(location, &own.location),
+            None => none(),
+        }
     }
 
     /// Checks again that no token of the principal was revoked. A body may arrive seconds after the header, and a

@@ -60,7 +60,7 @@ impl Engine {
     ) -> Result<Claims, Failure> {
         let error = match self.verify_with_available_keys(text, purpose, now).await? {
             Ok(claims) => return Ok(claims),
-            Err(error) if !error.newer_keys_may_help() => return Err(refused(&error)),
+            Err(error) if !error.newer_keys_may_help() => return Err(self.refusal(&error, text, purpose)),
             Err(error) => error,
         };
         let control = self.control();
@@ -74,7 +74,22 @@ impl Engine {
             return Err(refused(&error));
         }
         // Time has passed: check revocations and the JWT's expiry again.
-        self.verify_with_available_keys(text, purpose, self.now()).await?.map_err(|error| refused(&error))
+        let verified = self.verify_with_available_keys(text, purpose, self.now()).await?;
+        verified.map_err(|error| self.refusal(&error, text, purpose))
+    }
+
+    /// The refusal of a JWT, with what its issuer must set instead where that is known here.
+    fn refusal(&self, error: &JwtError, text: &str, purpose: JwtUse) -> Failure {
+        match error {
+            JwtError::Claim("aud") | JwtError::AudienceClaim => {
+                messages::jwt_for_another_audience(error, &self.settings.name)
+            }
+            JwtError::TooLongLived => match issuer_entry(&self.control(), text) {
+                Ok(entry) => messages::jwt_lives_too_long(purpose.longest_life(&entry.row)),
+                Err(failure) => failure,
+            },
+            error => refused(error),
+        }
     }
 
     /// Verifies a JWT with the keys that are available.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use petsem_api::{AppRef, ErrorCode, OrgId, SecretKeyName, SecretName, TokenUuid};
-use petsem_policy::{Access, Action, Denial, Reason, Resource, TokenId};
+use petsem_policy::{Access, Action, Caveat, Denial, Origin, Reason, Resource, Token, TokenId};
 use petsem_store::AppPart;
 
 use crate::authn::token_id::token_uuid;
@@ -47,10 +47,8 @@ impl Engine {
         let now = self.now();
         let target = |secret| AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
         let accesses: Vec<_> = requested.iter().map(|(action, secret)| (*action, target(*secret))).collect();
-        let decision = principal.select_token(audit, &accesses, now).map(|_| ());
-        let action = requested.first().map_or(Action::List, |(action, _)| *action);
-        let app = answer(principal, audit, (app, found), action, now, decision)?;
-        self.with_part(app, part).await
+        answer(principal, audit, (app, found.as_ref()), &accesses, now)?;
+        self.with_part(found.ok_or_else(messages::no_such_app)?, part).await
     }
 
     /// The app for a list, and whether the principal may list all of it. A principal that is restricted to some names
@@ -88,9 +86,8 @@ impl Engine {
         let target =
             AccessTarget { app: found.as_ref(), secret_key: Some(secret_key), ..AccessTarget::default() };
         let now = self.now();
-        let decision = principal.select_token(audit, &[(action, target)], now).map(|_| ());
-        let app = answer(principal, audit, (app, found), action, now, decision)?;
-        self.with_part(app, part).await
+        answer(principal, audit, (app, found.as_ref()), &[(action, target)], now)?;
+        self.with_part(found.ok_or_else(messages::no_such_app)?, part).await
     }
 }
 
@@ -104,30 +101,32 @@ pub(crate) fn check_work(names: usize, weight: usize) -> Result<(), Failure> {
     }
 }
 
-/// The app if the decision allows the access, else the refusal that this principal may read.
+/// Whether one token allows all accesses to the app that the request names, which are to one that was found; else the
+/// refusal that this principal may read.
 fn answer(
     principal: &Principal,
     audit: &mut AuditRecord,
-    (named, found): (&AppRef, Option<FoundApp>),
-    action: Action,
+    (named, found): (&AppRef, Option<&FoundApp>),
+    accesses: &[(Action, AccessTarget<'_>)],
     now: Timestamp,
-    decision: Result<(), Refused>,
-) -> Result<FoundApp, Failure> {
-    if let Some(app) = &found {
+) -> Result<(), Failure> {
+    let decision = principal.select_token(audit, accesses, now).map(|_| ());
+    let action = accesses.first().map_or(Action::List, |(action, _)| *action);
+    if let Some(app) = found {
         audit.set_app(app);
     }
     // Whether a name is taken is public: a principal that may create the app would learn it that way.
     let may_create = matches!(named, AppRef::Name(_)) && principal.may_create_apps(now);
     match (found, decision) {
-        (Some(app), Ok(())) => Ok(app),
+        (Some(_), Ok(())) => Ok(()),
         (None, Ok(())) => Err(messages::no_such_app()),
         (None, Err(_)) if may_create => Err(messages::no_such_app()),
         (found, Err(refused)) => {
-            let insider = found.as_ref().map_or(principal.is_platform(), |app| {
+            let insider = found.map_or(principal.is_platform(), |app| {
                 principal.is_of(app.head.org) && principal.may_know(app, action, now)
             });
             Err(if insider && !refused.reveals_existence() {
-                denied(&refused)
+                principal.denied(&refused, accesses, now)
             } else {
                 stranger(action, &refused)
             })
@@ -182,7 +181,32 @@ impl Principal {
         action: Action,
         now: Timestamp,
     ) -> Result<&Verified, Failure> {
-        self.allows(audit, target, action, now).map_err(|refused| denied(&refused))
+        self.allows(audit, target, action, now)
+            .map_err(|refused| self.denied(&refused, &[(action, *target)], now))
+    }
+
+    /// The refusal for a principal that may know of the targets: it says what the caveat is, and what of the request it
+    /// does not allow.
+    pub(crate) fn denied(
+        &self,
+        refused: &Refused,
+        accesses: &[(Action, AccessTarget<'_>)],
+        now: Timestamp,
+    ) -> Failure {
+        let denial = match refused {
+            Refused::OtherOrg => return messages::of_other_org(),
+            Refused::Platform => return messages::platform_uses_no_keys(),
+            Refused::Denied(denial) => denial,
+        };
+        for verified in self.tokens.iter().filter(|verified| verified.token.id() == denial.token) {
+            let accesses = accesses.iter().map(|(action, target)| self.access(target, *action, now));
+            if let Some(access) =
+                accesses.into_iter().find(|access| verified.token.clear(access) == Err(*denial))
+            {
+                return denied_for(denial, &verified.token, &access);
+            }
+        }
+        denied_by(denial)
     }
 
     /// Refuses so many names if deciding on each, with all tokens, is too much work.
@@ -348,12 +372,30 @@ impl Refused {
     }
 }
 
-/// The refusal for a principal of the same org, or of the platform.
-pub(crate) fn denied(refused: &Refused) -> Failure {
-    match refused {
-        Refused::OtherOrg => messages::of_other_org(),
-        Refused::Platform => messages::platform_uses_no_keys(),
-        Refused::Denied(denial) => denied_by(denial),
+/// [`denied_by`], with what the caveat of this token is, and what the request has that it does not allow.
+pub(crate) fn denied_for(denial: &Denial, token: &Token, access: &Access<'_>) -> Failure {
+    let plain = denied_by(denial);
+    let caveat = denial.caveat.filter(|at| at.origin == Origin::Token);
+    let caveat = match denial.reason {
+        // What petsem does not know is not described.
+        Reason::UnknownCaveat | Reason::NotForPetsem | Reason::NotCanonical | Reason::Misplaced => None,
+        _ => caveat.and_then(|at| token.own_caveats().get(at.index)).map(Caveat::describe),
+    };
+    let peer = access.peer.map(|peer| peer.to_string());
+    let had = match denial.reason {
+        Reason::Other(Resource::Secret) => access.secret,
+        Reason::Other(Resource::SecretKey) => access.secret_key,
+        Reason::Other(Resource::Machine) => access.machine,
+        Reason::Other(Resource::Host) => access.host,
+        Reason::Other(Resource::Peer) => peer.as_deref(),
+        _ => None,
+    };
+    match caveat {
+        // A refusal with another text than the denial's keeps it.
+        Some(caveat) if plain.external() == denial.to_string() => {
+            messages::denied(plain.code(), denial, &caveat, had)
+        }
+        _ => plain,
     }
 }
 
@@ -371,11 +413,11 @@ pub(crate) fn denied_by(denial: &Denial) -> Failure {
 }
 
 /// The refusal of a boot. Hosts must not learn which apps exist.
-pub(crate) fn boot_denied(denial: &Denial) -> Failure {
+pub(crate) fn boot_denied(denial: &Denial, token: &Token, access: &Access<'_>) -> Failure {
     if Refused::Denied(*denial).reveals_existence() {
         return messages::boot_not_allowed();
     }
-    denied_by(denial)
+    denied_for(denial, token, access)
 }
 
 /// The refusal for all other principals, whether the app or org exists or not.

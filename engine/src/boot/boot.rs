@@ -75,7 +75,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Verified, Failure> {
         let header = self.boot_header(authorization)?;
-        let token = only_token(&header)?;
+        let token = self.only_token(&header)?;
         let mut budget = DischargeBudget::default();
         let verified = verify(&self.control(), token, &header.discharges(), &mut budget, now).await?;
         // From here on the request has its own audit line, even if its body is refused.
@@ -86,6 +86,16 @@ impl Engine {
         verified.token.boot_grant().map_err(|denial| denied_by(&denial))?;
         check_host(peer)?;
         Ok(verified)
+    }
+
+    /// The only permission token that a boot's header may carry.
+    fn only_token<'h>(&self, header: &'h Header<'_>) -> Result<&'h UnverifiedToken, Failure> {
+        let mut permissions = header.permissions();
+        match (permissions.next(), permissions.next()) {
+            (Some(token), None) => Ok(token),
+            (None, _) => Err(self.no_token_of_here(header, messages::no_petsem_token)),
+            (Some(_), Some(_)) => Err(messages::more_than_one_host_token()),
+        }
     }
 
     /// Checks the host token of a batch before the body is read. By itself it opens nothing. A token that verifies
@@ -102,7 +112,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<UnverifiedToken, Failure> {
         let header = self.boot_header(authorization)?;
-        let host = only_token(&header)?.clone();
+        let host = self.only_token(&header)?.clone();
         match verify(&self.control(), &host, &[], &mut DischargeBudget::default(), now).await {
             Err(failure) if failure.code() == ErrorCode::DischargeMissing => {}
             Err(failure) => return Err(failure),
@@ -240,8 +250,8 @@ impl Engine {
             peer: boot.peer.address,
             ..AccessTarget::default()
         };
-        let evidence =
-            token.clear_boot(&target.access(Action::Boot, boot.now)).map_err(|denial| boot_denied(&denial));
+        let access = target.access(Action::Boot, boot.now);
+        let evidence = token.clear_boot(&access).map_err(|denial| boot_denied(&denial, token, &access));
         let (evidence, app) = match (evidence, found) {
             (Ok(evidence), Some(app)) => (evidence, app),
             (Err(failure), found) => {
@@ -333,14 +343,4 @@ async fn check_grant(
 /// The host of the connection.
 fn check_host(peer: &Peer) -> Result<&HostId, Failure> {
     peer.host.as_ref().ok_or_else(messages::no_host_of_connection)
-}
-
-/// The only permission token that a boot's header may carry.
-fn only_token<'h>(header: &'h Header<'_>) -> Result<&'h UnverifiedToken, Failure> {
-    let mut permissions = header.permissions();
-    match (permissions.next(), permissions.next()) {
-        (Some(token), None) => Ok(token),
-        (None, _) => Err(messages::no_petsem_token()),
-        (Some(_), Some(_)) => Err(messages::more_than_one_host_token()),
-    }
 }

@@ -9,7 +9,7 @@ use petsem_store::AppPart;
 use crate::authn::jwt::{JwtUse, jwt_of};
 use crate::authn::token_id::token_uuid;
 use crate::authn::tokens::author_of;
-use crate::authz::decide::{Principal, denied, denied_by};
+use crate::authz::decide::{Principal, denied_by};
 use crate::authz::target::AccessTarget;
 use crate::boot::grant::{Grant, write_grant};
 use crate::boot::named::NamedBoot;
@@ -177,7 +177,15 @@ impl Engine {
         audit.set_app(&app);
         let verified = match decision {
             Ok(verified) => verified,
-            Err(refused) if principal.is_of(app.head.org) => return Err(denied(&refused)),
+            Err(refused) if principal.is_of(app.head.org) => {
+                let target = AccessTarget {
+                    app: Some(&app),
+                    machine: Some(&request.machine),
+                    host: Some(host),
+                    ..AccessTarget::default()
+                };
+                return Err(principal.denied(&refused, &[(Action::Boot, target)], now));
+            }
             Err(_) => return Err(messages::app_not_allowed(Action::Boot)),
         };
         if verified.org.is_none() {

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use petsem_api::ErrorCode;
-use petsem_policy::Action;
+use petsem_api::{ErrorCode, escaped};
+use petsem_policy::{Action, Denial};
 
 use crate::error::Failure;
 
@@ -24,6 +24,21 @@ pub(crate) const RULE_CODE: &str = "rule";
 /// keeps out texts that were put together elsewhere.
 pub(crate) fn refused(code: ErrorCode, error: &dyn Error) -> Failure {
     Failure::new(code, error.to_string())
+}
+
+/// A refusal by a caveat of the holder's own token: what it is, and what the request has that it does not allow.
+pub(crate) fn denied(code: ErrorCode, denial: &Denial, caveat: &str, had: Option<&str>) -> Failure {
+    const SHOWN: usize = 160;
+    let mut described: String = caveat.chars().take(SHOWN).collect();
+    if described.len() < caveat.len() {
+        described.push('…');
+    }
+    let described = escaped(&described, &[]);
+    let place = denial.caveat.map_or_else(String::new, |place| format!(", {place}"));
+    let reason = denial.reason.to_string();
+    let (fact, hint) = reason.split_once("; ").unwrap_or((&reason, "use another token"));
+    let had = had.map_or_else(String::new, |had| format!(", {had}"));
+    Failure::new(code, format!("token {}{place}, \"{described}\": {fact}{had}; {hint}", denial.token))
 }
 
 pub(crate) fn of_other_org() -> Failure {

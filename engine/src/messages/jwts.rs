@@ -1,6 +1,7 @@
 //! JWTs of registered issuers: their verification, their exchange, and the keys that issuers publish.
 
 use petsem_api::ErrorCode;
+use petsem_policy::evaluate::JwtError;
 
 use crate::clock::rfc3339_seconds;
 use crate::error::Failure;
@@ -12,6 +13,16 @@ pub(crate) fn issuer_not_registered() -> Failure {
         ErrorCode::TokenInvalid,
         "the JWT's issuer is not registered; an operator can register it with `petsem issuer add`",
     )
+}
+
+/// The name is public: every JWT for this installation has it.
+pub(crate) fn jwt_for_another_audience(error: &JwtError, name: &str) -> Failure {
+    Failure::new(ErrorCode::TokenInvalid, format!("{error}: {name:?} is this installation's name"))
+}
+
+/// Only who holds a JWT of the issuer reads this.
+pub(crate) fn jwt_lives_too_long(longest: i64) -> Failure {
+    Failure::new(ErrorCode::TokenInvalid, format!("{}: at most {longest} s", JwtError::TooLongLived))
 }
 
 pub(crate) fn jwt_revoked() -> Failure {

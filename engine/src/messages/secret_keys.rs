@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use petsem_api::{ErrorCode, SecretKeyName};
+use petsem_api::{ErrorCode, SecretKeyName, SecretKeyType};
 
 use crate::error::Failure;
 
@@ -18,6 +18,18 @@ pub(crate) fn no_such_secret_key(name: &SecretKeyName) -> Failure {
     Failure::new(
         ErrorCode::NotFound,
         format!("the app has no secret key {name}; `petsem keys list` shows all keys"),
+    )
+}
+
+/// A key of another type than the other versions of its label.
+pub(crate) fn other_key_type(name: &SecretKeyName, kind: SecretKeyType, existing: SecretKeyType) -> Failure {
+    let label = name.unversioned();
+    Failure::new(
+        ErrorCode::Conflict,
+        format!(
+            "{name} would be a key of type {kind}, but {label} has versions of type {existing}, and who uses {label} gets \
+             the newest; nothing was changed; choose another label, or delete the versions of {label} first"
+        ),
     )
 }
 

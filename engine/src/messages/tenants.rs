@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use petsem_api::{AppId, AppName, ChangeAppSettings, ErrorCode, OrgName, SecretName};
+use petsem_api::{AppId, AppName, ChangeAppSettings, ErrorCode, OrgName, ParseError, SecretName};
 use petsem_policy::Action;
 
 use crate::error::Failure;
@@ -117,6 +117,17 @@ pub(crate) fn name_is_not_reserved(name: &SecretName) -> Failure {
     )
 }
 
+/// A withdrawn name that was never allowed, and cannot be.
+pub(crate) fn no_such_allowed_name(name: &SecretName) -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!(
+            "{name} is not reserved, and not among the names that the app allows; nothing was changed; check its spelling \
+             (`petsem app show`)"
+        ),
+    )
+}
+
 /// The settings allow less than when the change was decided.
 pub(crate) fn settings_changed_meanwhile() -> Failure {
     Failure::new(
@@ -192,7 +203,11 @@ pub(crate) fn invalid_policy(error: &dyn Display) -> Failure {
     Failure::new(ErrorCode::BadPolicy, format!("{error}; the policy was not changed"))
 }
 
-/// A policy whose JSON has another shape.
+pub(crate) fn policy_does_not_parse(fault: &ParseError) -> String {
+    format!("the policy does not parse: {fault}")
+}
+
+/// A policy whose JSON has another shape, if its field is not known.
 pub(crate) fn policy_shape(line: usize, column: usize) -> String {
     format!(
         "a field of the policy is unknown, missing or of the wrong type (line {line}, column {column} of its compact form)"

@@ -1,6 +1,6 @@
 //! Tokens: the header that carries them, minting, revoking, and the keys that sign them.
 
-use petsem_api::{ErrorCode, HostId, SigningKeyId, TokenUuid};
+use petsem_api::{ErrorCode, HostId, SigningKeyId, TokenUuid, escaped};
 
 use crate::error::Failure;
 
@@ -15,6 +15,20 @@ pub(crate) fn no_valid_token() -> Failure {
     Failure::new(
         ErrorCode::TokenMalformed,
         "the Authorization header has no valid petsem token; examine the token with `petsem token inspect`",
+    )
+}
+
+/// The location of a token says who issued it; that of this installation is in each of its tokens.
+pub(crate) fn token_of_another_installation(location: &str, own: &str) -> Failure {
+    const SHOWN: usize = 128;
+    let shown: String = location.chars().take(SHOWN).collect();
+    Failure::new(
+        ErrorCode::TokenMalformed,
+        format!(
+            "the token is from {}, another installation: this one's tokens are from {own}; send one of these, or call the \
+             other installation",
+            escaped(&shown, &[])
+        ),
     )
 }
 

@@ -100,8 +100,8 @@ impl Engine {
     ) -> Result<Deleted, Failure> {
         let amendments = BTreeMap::from([(name, Amendment::Delete)]);
         let update = Update { amendments, expected_version: None, now };
-        let version = self.update(audit, principal, app, &update).await?.version;
-        Ok(Deleted { version })
+        let Updated { version, secrets: _, not_found } = self.update(audit, principal, app, &update).await?;
+        Ok(Deleted { version, not_found: !not_found.is_empty() })
     }
 
     /// Restores the value that an earlier version set.

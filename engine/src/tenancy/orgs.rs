@@ -6,7 +6,7 @@ use petsem_keys::SigningKey;
 use petsem_policy::Action;
 use petsem_store::RecordKind;
 
-use crate::authz::decide::{Principal, denied};
+use crate::authz::decide::Principal;
 use crate::authz::target::AccessTarget;
 use crate::clock::{Timestamp, time_text};
 use crate::control::state::Control;
@@ -84,7 +84,9 @@ impl Engine {
         match (principal.allows(audit, &target, Action::List, now), found) {
             (Ok(_), Some(org)) => Ok(to_wire(org.id, &org.row.content)),
             (Ok(_), None) => Err(messages::no_such_org()),
-            (Err(refused), _) if principal.is_platform() => Err(denied(&refused)),
+            (Err(refused), _) if principal.is_platform() => {
+                Err(principal.denied(&refused, &[(Action::List, target)], now))
+            }
             (Err(_), _) => Err(messages::org_not_shown()),
         }
     }
@@ -136,7 +138,9 @@ impl Engine {
         match (principal.allows(audit, &target, action, now), found) {
             (Ok(_), Some(org)) => Ok(org),
             (Ok(_), None) => Err(messages::no_such_org()),
-            (Err(refused), Some(org)) if principal.is_of(org.id) => Err(denied(&refused)),
+            (Err(refused), Some(org)) if principal.is_of(org.id) => {
+                Err(principal.denied(&refused, &[(action, target)], now))
+            }
             (Err(_), _) => Err(messages::org_not_allowed(action)),
         }
     }

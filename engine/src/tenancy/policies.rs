@@ -1,6 +1,6 @@
 //! The policies of apps: read at each decision, set by those who manage them.
 
-use petsem_api::{AppRef, OrgId, PolicyDocument, PutPolicy};
+use petsem_api::{AppRef, OrgId, PolicyDocument, PutPolicy, from_json};
 use petsem_policy::Action;
 use petsem_policy::evaluate::{AppPolicy, PolicyError};
 use petsem_store::{AppPart, RecordKind};
@@ -105,8 +105,9 @@ impl Engine {
 
     /// Refuses a policy that cannot be parsed, or that trusts an issuer or discharger that is not registered.
     fn check_policy(&self, policy: &Value, org: OrgId) -> Result<(), Failure> {
-        let parsed = AppPolicy::parse(&policy.to_string())
-            .map_err(|error| messages::invalid_policy(&to_text(&error)))?;
+        let text = policy.to_string();
+        let parsed =
+            AppPolicy::parse(&text).map_err(|error| messages::invalid_policy(&to_text(&error, &text)))?;
         let control = self.control();
         let is_discharger = |location: &str| {
             control.dischargers().iter().any(|entry| {
@@ -191,10 +192,13 @@ fn check_policy_version(app: &FoundApp, expected: Option<u64>) -> Result<(), Fai
     }
 }
 
-/// The error of a policy. If its JSON is invalid, the text quotes nothing of it.
-fn to_text(error: &PolicyError) -> String {
+/// The error of a policy. That of its JSON names the field as errors of bodies do, and quotes nothing else.
+fn to_text(error: &PolicyError, policy: &str) -> String {
     match error {
-        PolicyError::Json(error) => messages::policy_shape(error.line(), error.column()),
+        PolicyError::Json(error) => match from_json::<AppPolicy>(policy.as_bytes()) {
+            Err(fault) => messages::policy_does_not_parse(&fault),
+            Ok(_) => messages::policy_shape(error.line(), error.column()),
+        },
         error => error.to_string(),
     }
 }

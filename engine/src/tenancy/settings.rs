@@ -141,6 +141,12 @@ fn changed(old: &AppSettings, wanted: &ChangeAppSettings) -> Result<AppSettings,
         return Err(messages::too_many_allowed_names());
     }
     check_reserved(allow_reserved_names)?;
+    // A name that is reserved and not allowed may be withdrawn again; any other one is misspelled.
+    let is_known =
+        |name: &&SecretName| old.allowed_reserved_names.contains(*name) || name.reserved().is_some();
+    if let Some(other) = withdraw_reserved_names.iter().find(|name| !is_known(name)) {
+        return Err(messages::no_such_allowed_name(other));
+    }
     let allowed = old.allowed_reserved_names.union(allow_reserved_names);
     let settings = AppSettings {
         renewal_life: renewal_life.unwrap_or(old.renewal_life),

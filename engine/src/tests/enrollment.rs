@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::clock::Timestamp;
 use crate::error::Failure;
 use crate::lab::{Demo, body, code};
+use crate::messages;
 use crate::request::local_record;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -107,9 +108,8 @@ async fn a_revoked_host_is_not_enrolled_again() {
     assert_eq!(scene.mint(&scene.first, "h-2").await, Ok(()));
     let refused = scene.demo.request_enrollment(&scene.first, &["h-3", "h-1"]).await.map(|_| ());
     let refused = refused.unwrap_err();
-    assert_eq!(refused.code(), ErrorCode::Conflict);
-    let text = refused.operator_text();
-    assert!(text.contains("host h-1 was revoked, which is for ever"), "{text}");
+    let said = messages::host_revoked(&"h-1".parse().unwrap());
+    assert_eq!((refused.code(), refused.external()), (ErrorCode::Conflict, said.external()));
 }
 
 #[tokio::test]

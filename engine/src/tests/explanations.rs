@@ -1,11 +1,11 @@
 //! Why was I denied? The caveat or rule that refuses, and what would pass, if the client may know it.
 
 use petsem_api::{ErrorCode, Explanation};
-use petsem_policy::{Action, ActionSet, Actions, Caveat, SecretNames};
+use petsem_policy::{Action, ActionSet, Actions, Caveat, SecretNames, UnverifiedToken};
 use serde_json::{Value, json};
 
 use crate::error::Failure;
-use crate::lab::{Demo, appended, body, code};
+use crate::lab::{Demo, ISSUER, appended, body, code};
 
 async fn explain(demo: &Demo, token: &str, wanted: Value) -> Result<Explanation, Failure> {
     let wanted = body(wanted);
@@ -13,6 +13,89 @@ async fn explain(demo: &Demo, token: &str, wanted: Value) -> Result<Explanation,
         engine.explain(audit, principal, &wanted, now).await
     })
     .await
+}
+
+#[tokio::test]
+async fn a_refusal_by_a_caveat_says_what_the_caveat_is_and_what_the_request_has() {
+    let demo = Demo::new().await;
+    let token = demo.mint(&demo.tokens.owner, json!({"kind": "org", "org": "demo"})).await.unwrap().token;
+    let refused = async |caveats: Vec<Caveat>| {
+        let narrowed = appended(&token, caveats);
+        let id = UnverifiedToken::parse(&narrowed).unwrap().id();
+        let refused = demo.set_one(&narrowed, "shop", "DB_URL").await.unwrap_err();
+        let text = refused.external().strip_prefix(&format!("token {id}, caveat ")).unwrap().to_owned();
+        (refused.code(), text.split_once(' ').unwrap().1.to_owned())
+    };
+    let names = SecretNames::new(["A".to_owned()], ["SMTP_".to_owned()]);
+    assert_eq!(
+        refused(vec![names.into()]).await,
+        (
+            ErrorCode::Forbidden,
+            "(type 65538), \"only secrets: A, SMTP_*\": it does not allow this secret, DB_URL; use a token that does"
+                .to_owned()
+        )
+    );
+    let list = Actions(ActionSet::from_iter([Action::List]));
+    assert_eq!(
+        refused(vec![list.into()]).await,
+        (
+            ErrorCode::Forbidden,
+            "(type 65539), \"only actions: list\": it does not allow write; use a token that does".to_owned()
+        )
+    );
+    // A long list is cut, and what petsem does not know is not described.
+    let many = SecretNames::new((0..64).map(|number| format!("NAME_{number}")), []);
+    let (_, text) = refused(vec![many.into()]).await;
+    assert!(text.contains("…\": it does not allow this secret, DB_URL"), "{text}");
+    let unknown = Caveat::from_wire(65_700, &[0x91, 0x01]).unwrap();
+    assert_eq!(
+        refused(vec![unknown]).await.1,
+        "(type 65700): petsem does not know this caveat in this place; use a token without it"
+    );
+}
+
+#[tokio::test]
+async fn a_jwt_for_another_audience_or_with_a_long_life_is_refused_with_what_is_needed() {
+    let demo = Demo::new().await;
+    let now = demo.lab.engine.now().seconds();
+    let name = format!("{:?} is this installation's name", demo.lab.engine.settings.name);
+    let long = json!({"iat": now, "exp": now + 901});
+    for (refused, needed) in [
+        (demo.read_with("shop", json!({"aud": "other"})).await.unwrap_err(), name.as_str()),
+        (demo.discharge_with("shop", "m-1", json!({"aud": ["other"]})).await.unwrap_err(), &name),
+        (demo.read_with("shop", long.clone()).await.unwrap_err(), "at most 900 s"),
+        (demo.discharge_with("shop", "m-1", long).await.unwrap_err(), "at most 300 s"),
+    ] {
+        assert_eq!(refused.code(), ErrorCode::TokenInvalid);
+        assert!(refused.external().ends_with(needed), "{}", refused.external());
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_does_not_parse_names_the_field() {
+    let demo = Demo::new().await;
+    let rule = |field: &str, value: Value| {
+        let mut rule = json!({"name": "r", "issuer": ISSUER, "claims": {"sub": "a"}, "actions": ["read_value"], "secrets": {"prefixes": [""]}});
+        rule[field] = value;
+        json!({"format": 1, "rules": [rule]})
+    };
+    for (policy, text) in [
+        (rule("claim", json!({"sub": "a"})), "unknown field `claim`; known are name, issuer, "),
+        (
+            rule("actions", json!("read_value")),
+            "a wrong type or a number out of range (field rules[0].actions)",
+        ),
+        (
+            rule("secrets", json!({"prefix": ["A"]})),
+            "unknown field `prefix`; known are names, prefixes (field rules[0].secrets)",
+        ),
+        (json!({"format": 1}), "missing field `rules`"),
+    ] {
+        let refused = demo.put_policy("shop", policy).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::BadPolicy);
+        let text = format!("the policy does not parse: {text}");
+        assert!(refused.external().starts_with(&text), "{}", refused.external());
+    }
 }
 
 #[tokio::test]

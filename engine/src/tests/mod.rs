@@ -12,5 +12,6 @@ mod platform;
 mod replacement;
 mod reserved_names;
 mod revocations;
+mod secret_keys;
 mod signing_keys;
 mod tokens;

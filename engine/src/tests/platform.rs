@@ -89,6 +89,41 @@ async fn the_second_person_sets_the_rule_of_the_platform() {
 }
 
 #[tokio::test]
+async fn a_request_for_an_earlier_version_of_the_policy_is_shown_as_outdated() {
+    let demo = Demo::new().await;
+    let (operator, owner) = (&demo.tokens.operator, &demo.tokens.owner);
+    let mut waiting = Vec::new();
+    for name in ["a", "b"] {
+        let Requested::Pending(waits) = put(&demo, operator, &[rule(name)]).await.unwrap() else {
+            panic!("it is set")
+        };
+        waiting.push(waits.id);
+    }
+    let listed = async || {
+        let list = demo
+            .call(owner, async |engine, audit, principal, now| {
+                engine.list_approvals(audit, principal, now).await
+            })
+            .await
+            .unwrap();
+        list.approvals.into_iter().map(|one| (one.id, one.outdated)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [(waiting[0], false), (waiting[1], false)]);
+    demo.call(owner, async |engine, audit, principal, now| {
+        engine.approve(audit, principal, waiting[0], &Approve::default(), now).await
+    })
+    .await
+    .unwrap();
+    assert_eq!(listed().await, [(waiting[0], false), (waiting[1], true)]);
+    let late = demo
+        .call(owner, async |engine, audit, principal, now| {
+            engine.approve(audit, principal, waiting[1], &Approve::default(), now).await
+        })
+        .await;
+    assert_eq!(code(late.map(drop)), Err(ErrorCode::StaleVersion));
+}
+
+#[tokio::test]
 async fn a_token_of_the_platform_uses_no_secret_key() {
     let demo = Demo::new().await;
     let (operator, owner) = (&demo.tokens.operator, &demo.tokens.owner);

@@ -257,6 +257,9 @@ async fn consent_is_for_reserved_names_and_in_the_audit_log_whatever_their_numbe
     let owner = &demo.tokens.owner;
     let misspelled = change(&demo, owner, json!({"allow_reserved_names": ["NODE_OPTION"]})).await.map(drop);
     assert_eq!(code(misspelled), Err(ErrorCode::BadRequest));
+    let withdrawn = change(&demo, owner, json!({"withdraw_reserved_names": ["NODE_OPTION"]})).await.map(drop);
+    assert_eq!(code(withdrawn), Err(ErrorCode::BadRequest));
+    assert_eq!(done(&demo, owner, json!({"withdraw_reserved_names": ["NODE_OPTIONS"]})).await, [""; 0]);
     let long = |number: usize| format!("GIT_TEST_{}{number}", "A".repeat(200));
     let mut names: Vec<String> = (0..9).map(long).collect();
     names.push("PATH".to_owned());

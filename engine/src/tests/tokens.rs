@@ -1,10 +1,13 @@
 //! Tokens in one header are not combined; an attenuated token cannot revoke its original; lists of tokens are complete.
 
 use petsem_api::{ErrorCode, OrgId, RevokeRequest, TokenInfo, TokenKind, TokenList, TokenUuid};
-use petsem_policy::{Action, ActionSet, Actions, Apps, Caveat, SecretNames, UnverifiedToken};
+use petsem_policy::{
+    Action, ActionSet, Actions, Apps, Caveat, Macaroon, MacaroonKey, SecretNames, UnverifiedToken,
+};
 use serde_json::{Value, json};
 
 use crate::authn::token_id::token_uuid;
+use crate::entropy;
 use crate::error::Failure;
 use crate::lab::{Demo, app_ref, appended, code};
 use crate::request::local_record;
@@ -94,6 +97,30 @@ async fn two_tokens_in_one_header_allow_no_more_than_one_of_them_alone() {
     let authors: Vec<_> = history.history.iter().map(|entry| entry.author.as_str()).collect();
     let (developer, owner) = ("developer (petsem.test)", "owner (petsem.test)");
     assert_eq!(authors, [developer, owner, developer, owner, developer]);
+}
+
+#[tokio::test]
+async fn a_token_of_another_installation_is_refused_with_the_names_of_both() {
+    let demo = Demo::new().await;
+    let from = |location: &str| {
+        let key = MacaroonKey::new(&[7; 32]);
+        Macaroon::mint(&key, b"kid", location, false, &mut entropy::rng()).to_text().to_string()
+    };
+    let own = &demo.lab.engine.settings;
+    let elsewhere = from("https://petsem.other.example");
+    let refused = demo.list(&elsewhere, "shop").await.unwrap_err();
+    let text = format!(
+        "the token is from https://petsem.other.example, another installation: this one's tokens are from {}; send one of \
+         these, or call the other installation",
+        own.location
+    );
+    assert_eq!((refused.code(), refused.external()), (ErrorCode::TokenMalformed, text.as_str()));
+    // A discharge of this installation, and what is no token, are of no other one.
+    for other in [from(&own.discharger_location), "fm2_AAAA".to_owned(), "eyJ.e.s".to_owned()] {
+        let refused = demo.list(&other, "shop").await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::TokenMalformed);
+        assert!(refused.external().contains("has no valid petsem token"), "{}", refused.external());
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,10 @@ const OF_CHANGES: &[ErrorCode] = &[
     ErrorCode::StoreFull,
 ];
 
+/// What all changes that set a key refuse.
+const ONE_TYPE: &str = "Versions of a key (labels that differ only in `v` and a number at their end) have one type: 409 \
+                        `conflict` for another one.";
+
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/apps/{app}/secretkeys")
@@ -40,6 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/v1/apps/{app}/secretkeys/{name}")
             .param::<SecretKeyName>("name", "The secret key.")
             .named("setSecretKey", tag::SECRET_KEYS, "Import a key; it replaces one with that name")
+            .described(ONE_TYPE)
             .audited("secret_key.set")
             .limited(BodyLimit::Secrets)
             .answers(StatusCode::CREATED, "The key, and the app version that has it.")
@@ -55,6 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/v1/apps/{app}/secretkeys/{name}/generate")
             .param::<SecretKeyName>("name", "The secret key.")
             .named("generateSecretKey", tag::SECRET_KEYS, "Generate a key that never leaves the server; it replaces one with that name")
+            .described(ONE_TYPE)
             .audited("secret_key.generate")
             .limited(BodyLimit::Secrets)
             .answers(StatusCode::CREATED, "The key, and the app version that has it.")

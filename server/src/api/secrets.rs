@@ -76,7 +76,7 @@ pub(super) fn routes() -> Vec<Route> {
             .param::<SecretName>("name", "The secret.")
             .named("deleteSecret", tag::SECRETS, "Delete a secret; a name that does not exist may be deleted")
             .audited("secret.unset")
-            .answers(StatusCode::OK, "The app version without the secret.")
+            .answers(StatusCode::OK, "The app version without the secret, and whether there was none.")
             .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StoreFull])
             .by(unset),
         Route::get("/v1/apps/{app}/secrets/{name}/history")

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,12 @@ use crate::settings::{
     Settings,
 };
 
+/// Size of a file of the audit log, and what is preallocated for a full disk.
+const SEGMENT_MIB: u64 = 4;
+const RESERVE_MIB: u64 = 8;
+/// Few, so that no limit on open files keeps a trial from starting.
+const CONNECTIONS: usize = 512;
+
 /// The layout of a development directory. Every file in it has mode 0600.
 #[derive(Clone, Debug)]
 pub struct Development {
@@ -43,6 +50,8 @@ impl Development {
     pub const HOST: &'static str = "dev";
     /// The installation's name: the `aud` of its JWTs.
     pub const AUDIENCE: &'static str = "petsem-dev";
+    /// The location that its tokens carry.
+    const LOCATION: &'static str = "https://petsem-dev.invalid";
     /// The `iss` of its JWTs.
     pub const ISSUER: &'static str = "https://issuer.petsem-dev.invalid";
 
@@ -76,6 +85,22 @@ impl Development {
         self.directory.join("audit")
     }
 
+    /// The configuration of its node, for commands that take `--config`.
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.join("petsem.toml")
+    }
+
+    /// The text of [`Self::configuration`], for a server that listens on this address. Its paths are relative, so the
+    /// directory can be moved.
+    pub fn configuration_text(listen: &str) -> String {
+        let (name, location, host) = (Self::AUDIENCE, Self::LOCATION, Self::HOST);
+        format!(
+            "name = \"{name}\"\nlocation = \"{location}\"\ndata_directory = \"data\"\n\n[[listener]]\naddress = \"{listen}\"\n\
+             host = \"{host}\"\n\n[[seal]]\nkind = \"key-file\"\npath = \"seal.key\"\n\n[audit]\ndirectory = \"audit\"\n\
+             segment_mib = {SEGMENT_MIB}\nreserve_mib = {RESERVE_MIB}\n\n[limits]\nconnections = {CONNECTIONS}\n"
+        )
+    }
+
     /// The settings of its server.
     ///
     /// # Errors
@@ -84,25 +109,24 @@ impl Development {
         let address = listen
             .parse()
             .ok()
-            .filter(|address: &std::net::SocketAddr| address.ip().is_loopback())
+            .filter(|address: &SocketAddr| address.ip().is_loopback())
             .ok_or_else(|| messages::not_loopback(listen))?;
         let host: Option<HostId> = Self::HOST.parse().ok();
         Ok(Settings {
             name: Self::AUDIENCE.to_owned(),
-            location: "https://petsem-dev.invalid".to_owned(),
-            discharger_location: Settings::default_discharger_location("https://petsem-dev.invalid"),
+            location: Self::LOCATION.to_owned(),
+            discharger_location: Settings::default_discharger_location(Self::LOCATION),
             data_directory: self.directory.join("data"),
             listeners: vec![Listener { address: ListenAddress::Tcp(address), host }],
             seals: vec![SealSettings::KeyFile { path: self.directory.join("seal.key") }],
             node_name: Settings::default_node_name(),
             audit: AuditSettings {
                 directory: self.audit(),
-                segment_bytes: 4 * 1024 * 1024,
-                reserve_bytes: 8 * 1024 * 1024,
+                segment_bytes: SEGMENT_MIB * 1024 * 1024,
+                reserve_bytes: RESERVE_MIB * 1024 * 1024,
             },
             disk_warning_bytes: DISK_WARNING,
-            // Few, so that no limit on open files keeps a trial from starting.
-            limits: Limits { connections: 512, ..Limits::default() },
+            limits: Limits { connections: CONNECTIONS, ..Limits::default() },
             rewraps_per_second: REWRAPS_PER_SECOND,
             approval_page: None,
             outgoing: Settings::default_outgoing(),
@@ -203,4 +227,18 @@ fn write_secret(path: &Path, text: &str) -> Result<(), StartError> {
         file.sync_all()
     };
     write().map_err(|source| StartError::Node { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_for_commands_is_that_of_the_server() {
+        let development = Development::at("/tmp/try");
+        let text = Development::configuration_text("127.0.0.1:8200");
+        let read = Settings::from_toml(&text, Path::new("/tmp/try")).unwrap();
+        let served = development.settings("127.0.0.1:8200").unwrap();
+        assert_eq!(read, Settings { development: false, ..served });
+    }
 }

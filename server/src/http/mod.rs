@@ -15,6 +15,7 @@ pub(crate) mod metrics;
 mod openapi;
 pub(crate) mod permits;
 mod progress;
+mod query;
 mod request;
 mod respond;
 mod route;

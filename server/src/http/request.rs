@@ -19,6 +19,7 @@ use super::body_bytes::{CountedBody, NoRoom};
 use super::body_queue::UnprovenBodyQueue;
 use super::limits::BodyLimit;
 use super::permits::{is_org, source_of};
+use super::query;
 use crate::http::state::ServerState;
 use crate::messages;
 
@@ -87,7 +88,7 @@ impl Incoming {
     pub(crate) fn query<Q: DeserializeOwned>(&self) -> Result<Q, Failure> {
         match Query::try_from_uri(&self.uri) {
             Ok(Query(query)) => Ok(query),
-            Err(_) => Err(messages::invalid_query()),
+            Err(_) => Err(query::refusal::<Q>(self.uri.query().unwrap_or_default())),
         }
     }
 

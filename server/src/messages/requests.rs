@@ -65,10 +65,37 @@ pub(crate) fn invalid_path_parameter(name: &str, error: &dyn Display) -> Failure
     Failure::new(ErrorCode::BadName, format!("{name} in the path: {error}"))
 }
 
+/// A query without a known parameter.
 pub(crate) fn invalid_query() -> Failure {
     Failure::new(
         ErrorCode::BadRequest,
-        "a query parameter is unknown, repeated, or has the wrong type; see /openapi.json",
+        "a query parameter is missing, or one is not UTF-8; see /openapi.json",
+    )
+}
+
+/// A misspelled parameter would not narrow. `name` is given if it may be repeated.
+pub(crate) fn unknown_query_parameter(name: Option<&str>, known: &[&str]) -> Failure {
+    let name = name.map_or_else(String::new, |name| format!(" `{name}`"));
+    let known = known.join(", ");
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("unknown query parameter{name}; known are {known}; nothing was changed; see /openapi.json"),
+    )
+}
+
+pub(crate) fn repeated_query_parameter(name: &str) -> Failure {
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("query parameter `{name}` is given twice; give it once; see /openapi.json"),
+    )
+}
+
+/// One of the given parameters, all of which are known.
+pub(crate) fn wrong_query_value(given: &[&str]) -> Failure {
+    let given = given.join(" or ");
+    Failure::new(
+        ErrorCode::BadRequest,
+        format!("a wrong value of query parameter {given}; see /openapi.json for its type"),
     )
 }
 

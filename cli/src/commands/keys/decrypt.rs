@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// Decrypt a file or standard input
 #[derive(Args)]
 pub(crate) struct Decrypt {
-    /// The key's label, with the version that encrypted; without a version, the newest is used
+    /// The label of the key that encrypted, with its version (mailv0); without one, the newest version is used
     label: String,
 
     #[command(flatten)]

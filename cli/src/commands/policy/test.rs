@@ -68,7 +68,8 @@ struct Subject {
 impl Test {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let subject = self.subject()?;
-        let policy = AppPolicy::parse(&subject.policy).map_err(|error| messages::invalid_policy(&error))?;
+        let policy = AppPolicy::parse(&subject.policy)
+            .map_err(|error| messages::invalid_policy(self.policy.as_deref(), &error))?;
         let claims = self.claims()?;
         let question = match (&self.secret, &self.machine, &self.host) {
             (Some(secret), _, _) => PolicyQuestion::Read(secret.as_str()),

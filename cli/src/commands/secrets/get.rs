@@ -1,4 +1,4 @@
-//! `petsem secrets get`: no command prints a stored value, so it says who can read this one, and how.
+//! `petsem secrets get`: nobody reads a value alone, so it says who can read this one, and how.
 
 use clap::Args;
 use petsem_api::{AppRef, AppSecret, PolicyDocument, SecretList, SecretName};

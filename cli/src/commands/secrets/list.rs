@@ -1,7 +1,7 @@
 //! `petsem secrets list`.
 
 use clap::Args;
-use petsem_api::{AppRef, SecretList, Value};
+use petsem_api::{AppRef, SecretList, Value, WireField};
 
 use crate::arguments::AppArguments;
 use crate::failure::Failure;
@@ -13,6 +13,10 @@ use crate::remote::Remote;
 #[derive(Args)]
 pub(crate) struct List {
     /// Show the values, with a token that a second person approved (`petsem break-glass`)
+    ///
+    /// On a terminal and in a pipe alike, characters that a terminal does not show are escaped (a line end is \u{a}), and
+    /// FORM says whether a value is text or, if it is not UTF-8, base64. --json has the values exactly, and in a pipe a
+    /// line is name, form and value with tabs between, without headings.
     #[arg(long)]
     show: bool,
 
@@ -47,12 +51,31 @@ impl List {
 fn show(remote: &Remote, app: &AppRef, json: bool) -> Result<(), Failure> {
     let answer: SecretList = remote.get(&format!("/v1/apps/{app}/secrets?show_secrets=true"))?;
     output::answer(json, &answer, |answer| {
-        let mut table = Table::new(&["NAME", "VALUE"]);
+        let mut table = Table::new(&["NAME", "FORM", "VALUE"]);
         for secret in &answer.secrets {
-            let field = secret.value.as_ref().map(Value::expose_wire);
-            let printable = field.as_ref().map_or("", |field| field.expose().1);
-            table.row([secret.name.to_string(), printable.to_owned()]);
+            let (form, value) = secret.value.as_ref().map(form_and_value).unwrap_or_default();
+            table.row([secret.name.to_string(), form.to_owned(), value]);
         }
         table
     })
+}
+
+/// A value as people read it, and what that is: base64 looks like text.
+fn form_and_value(value: &Value) -> (&'static str, String) {
+    match value.expose_wire() {
+        field @ WireField::Value(_) => ("text", field.expose().1.to_owned()),
+        field @ WireField::ValueB64(_) => ("base64", field.expose().1.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_shown_with_its_form() {
+        let shown = |bytes: &[u8]| form_and_value(&Value::new(bytes.to_vec()));
+        assert_eq!(shown("ä\n".as_bytes()), ("text", "ä\n".to_owned()));
+        assert_eq!(shown(&[0xff, 0]), ("base64", "/wA=".to_owned()));
+    }
 }

@@ -14,6 +14,9 @@ pub(super) fn notes(token: &UnverifiedToken, wanted_end: Option<i64>, now: i64) 
     if let Some(what) = conflict(token.caveats()) {
         notes.push(messages::token_allows_nothing(what));
     }
+    if reads_nothing(token.caveats()) {
+        notes.push(messages::TOKEN_READS_NOTHING.to_owned());
+    }
     match (token.expires_at(), wanted_end) {
         (Some(end), _) if end < now => notes.push(messages::token_already_expired(end)),
         (Some(end), Some(wanted)) if end < wanted.saturating_sub(TOLERANCE) => {
@@ -22,6 +25,17 @@ pub(super) fn notes(token: &UnverifiedToken, wanted_end: Option<i64>, now: i64) 
         _ => {}
     }
     notes
+}
+
+/// Whether `read_value` was asked for, and is not in what the token allows: tokens that are minted do not have it.
+fn reads_nothing(caveats: &[Caveat]) -> bool {
+    let actions = caveats.iter().filter_map(|caveat| match PetsemCaveat::of(caveat)?.ok()?? {
+        PetsemCaveat::Actions(actions) => Some(actions.0.contains(Action::ReadValue)),
+        _ => None,
+    });
+    let (mut asked, mut all) = (false, true);
+    actions.for_each(|reads| (asked, all) = (reads, all && reads));
+    asked && !all
 }
 
 /// Whether two caveats leave nothing of one kind.
@@ -98,6 +112,17 @@ mod tests {
     fn names(exact: &[&str], prefixes: &[&str]) -> Caveat {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         SecretNames::new(owned(exact), owned(prefixes)).into()
+    }
+
+    #[test]
+    fn read_value_that_comes_to_nothing_is_noted() {
+        let (read, list) = (&[Action::ReadValue, Action::List][..], &[Action::List][..]);
+        let noted =
+            |all: &[&[Action]]| reads_nothing(&all.iter().map(|one| actions(one)).collect::<Vec<_>>());
+        assert_eq!(
+            [noted(&[list, read]), noted(&[read]), noted(&[read, list]), noted(&[list]), noted(&[])],
+            [true, false, false, false, false]
+        );
     }
 
     #[test]

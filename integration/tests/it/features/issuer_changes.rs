@@ -171,9 +171,10 @@ fn new_keys_need_another_persons_approval_and_replace_the_old_ones() {
 
     // An operator that distrusts the old key revokes everything derived from it.
     assert_eq!(scene.read(&exchanged), good());
-    let revoked = scene.command(&["token", "revoke", "--issuer", ISSUER, "--all-jwts"]);
+    let revoked = scene.command(&["token", "revoke", "--issuer", ISSUER, "--all-jwts", "--yes"]);
     assert!(
-        revoked.printed.contains("all JWTs of https://issuer.example issued so far"),
+        revoked.printed.contains("all JWTs of https://issuer.example issued so far")
+            && revoked.printed.contains("within the next 30 s"),
         "{}",
         revoked.printed
     );
@@ -306,7 +307,7 @@ fn jwts_of_a_deleted_issuer_are_refused_even_after_it_is_registered_again() {
     assert!(listed.printed.contains(ISSUER) && listed.printed.contains("registered"), "{}", listed.printed);
     let path = scene.path();
     let id = path.rsplit('/').next().unwrap();
-    let deleted = scene.command(&["issuer", "delete", id]);
+    let deleted = scene.command(&["issuer", "delete", id, "--yes"]);
     assert!(deleted.status.success(), "{}", deleted.printed);
     assert!(deleted.printed.contains("everything derived from them, are revoked"), "{}", deleted.printed);
     let at = now();

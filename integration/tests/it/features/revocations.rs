@@ -396,7 +396,7 @@ const UNKNOWN: [(&str, &[&str], &str); 6] = [
 fn revoking_what_is_unknown_says_what_is_unknown_and_needs_a_word_more() {
     let dev = shop();
     let revoked = |arguments: &[&str]| {
-        let mut command = petsem([&["token", "revoke"], arguments].concat());
+        let mut command = petsem([&["token", "revoke", "--yes"], arguments].concat());
         command.env("PETSEM_CONTEXT", dev.directory.path().join("context.toml"));
         run(command)
     };

@@ -340,8 +340,12 @@ fn the_command_line_creates_versions_of_keys_and_reads_files_and_pipes() {
     }
     // This ciphertext is by an older version.
     let (status, printed) = keys(&["decrypt", "mail", &file("old"), "--out", &file("wrong")]);
-    assert!(printed.contains("decryption_failed"), "{printed}");
+    assert!(printed.contains("decryption_failed") && printed.contains("such as mailv0"), "{printed}");
     assert_eq!((status, std::fs::exists(file("wrong")).unwrap()), (Some(1), false));
+    // A version of another type would change what the label does.
+    let (status, printed) = keys(&["generate", "mail", "--type", "nacl_sign"]);
+    assert!(printed.contains("mailv2 would be a key of type nacl_sign"), "{printed}");
+    assert_eq!(status, Some(1));
     let (status, printed) = keys(&["generate", "mailv1", "--type", "xaes256gcm"]);
     assert!(printed.contains("key mailv1 already exists") && printed.contains("--force"), "{printed}");
     assert_eq!(status, Some(2));

@@ -55,7 +55,7 @@ fn many_changes_are_one_version_and_null_deletes_even_a_missing_name() {
     let bulk = dev.operate("POST", SHOP, Some(&json!({"values": {"A": null}})));
     assert_eq!((bulk.status, bulk.number("version")), (200, 2));
     let gone = dev.operate("DELETE", &format!("{SHOP}/A"), None);
-    assert_eq!((gone.status, gone.json()), (200, json!({"version": 2})));
+    assert_eq!((gone.status, gone.json()), (200, json!({"version": 2, "not_found": true})));
     let deleted = dev.operate("DELETE", &format!("{SHOP}/D"), None);
     assert_eq!((deleted.status, deleted.json()), (200, json!({"version": 3})));
     let show = dev.operate("GET", &format!("{SHOP}/D"), None);
@@ -250,6 +250,9 @@ fn an_unknown_or_repeated_query_parameter_is_refused() {
             assert!(refused.error().contains("/openapi.json"), "{}", refused.error());
         }
     }
+    let misspelled = dev.operate("GET", &format!("{SHOP}?show_secret=true"), None).error();
+    let named = "unknown query parameter `show_secret`; known are names, version, min_version, show_secrets";
+    assert!(misspelled.starts_with(named), "{misspelled}");
 }
 
 #[test]

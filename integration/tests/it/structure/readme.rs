@@ -64,6 +64,7 @@ fn line(line: &str, ports: [u16; 2]) -> String {
         _ if command.starts_with("petsem approve ID") => {
             format!("{}\nwait $asking", command.replace("ID", "$(sed -n 's/.*petsem approve //p' asked)"))
         }
+        _ if command.starts_with("petsem issuer add") => format!("{command} > enrolled"),
         _ if command.starts_with("petsem host enroll") => format!("{command} > enrolled"),
         _ if command.contains("REQUEST_ID") => {
             command.replace("REQUEST_ID", "$(sed -n 's/.*petsem approve //p' enrolled)")
