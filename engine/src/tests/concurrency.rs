@@ -3,11 +3,13 @@
 use std::thread;
 
 use petsem_api::{ErrorCode, PolicyDocument};
+use petsem_store::AppPart;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::error::Failure;
 use crate::lab::{Demo, app_ref, code, policy};
+use crate::tenancy::found::FoundApp;
 
 const APPS: [&str; 3] = ["busy-a", "busy-b", "busy-c"];
 const ROUNDS: u64 = 40;
@@ -196,4 +198,33 @@ fn concurrently_created_apps_of_one_org_are_all_created() {
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn an_app_that_changed_after_the_decision_is_read_in_its_current_state() {
+    let demo = Demo::new().await;
+    let (engine, owner) = (&demo.lab.engine, &demo.tokens.owner);
+    let head = async || engine.find_app_with(&app_ref("shop"), AppPart::Head).await.unwrap().unwrap();
+    let state = |app: &FoundApp| {
+        let names: Vec<_> = engine.describe(app).unwrap().into_iter().map(|secret| secret.name.to_string()).collect();
+        (app.head.app_version, names)
+    };
+    let first = demo.set(owner, "shop", json!({"OLD": "1"})).await.unwrap();
+    let unchanged = engine.with_part(head().await, AppPart::Bundle).await.unwrap();
+    let (before, names) = state(&unchanged);
+    assert_eq!((before, names.contains(&"OLD".to_owned())), (first, true));
+
+    let decided = head().await;
+    let second = demo.set(owner, "shop", json!({"OLD": null, "NEW": "2"})).await.unwrap();
+    let (version, names) = state(&engine.with_part(decided, AppPart::Bundle).await.unwrap());
+    assert_eq!((version, names.contains(&"OLD".to_owned())), (second, false));
+    assert!(names.contains(&"NEW".to_owned()), "{names:?}");
+
+    let decided = head().await;
+    let deleted = demo.call(&demo.tokens.operator, async |engine, audit, principal, _| {
+        engine.delete_app(audit, principal, &app_ref("shop")).await
+    });
+    deleted.await.unwrap();
+    let gone = engine.with_part(decided, AppPart::Bundle).await;
+    assert_eq!(code(gone.map(drop)), Err(ErrorCode::NotFound));
 }

@@ -32,8 +32,6 @@ const STATEMENTS: usize = 32;
 /// A data directory locked by this process.
 pub(super) struct Place {
     pub(super) database: PathBuf,
-    /// Length of the existing database file, in bytes; 0 for a new one.
-    length: u64,
     /// Held while the store is open.
     pub(super) lock: FileLock,
 }
@@ -57,13 +55,12 @@ impl Place {
 
         let database = database_in(directory);
         let file = open_file(&database)?;
-        let length = file.metadata().map_err(|source| not_writable(&database, source))?.len();
-        if length == 0 {
+        if file.metadata().map_err(|source| not_writable(&database, source))?.len() == 0 {
             // The file's name must be as durable as its content.
             let synced = file.sync_all().and_then(|()| File::open(directory)?.sync_all());
             synced.map_err(|source| not_writable(&database, source))?;
         }
-        Ok(Self { database, length, lock })
+        Ok(Self { database, lock })
     }
 
     /// SQLite's write-ahead log next to the database.
@@ -91,7 +88,7 @@ pub(super) fn writer(place: &Place, max_bytes: Option<u64>) -> Result<Connection
     // A refused file stays as it is: closing makes no checkpoint of a write-ahead log that a killed server left.
     let has_log = std::fs::metadata(place.wal()).is_ok_and(|metadata| metadata.len() > 0);
     keep_log(&connection, has_log).map_err(|source| failure::open(path, source))?;
-    let is_empty = schema::is_empty(&connection, path, place.length)?;
+    let is_empty = schema::is_empty(&connection, path)?;
     let prepare = |connection: &mut Connection| -> rusqlite::Result<()> {
         keep_log(connection, false)?;
         durable(connection)?;
@@ -266,7 +263,19 @@ mod tests {
         durable(&connection).unwrap();
         drop((connection, place));
         let place = Place::claim(directory.path()).unwrap();
-        assert!(place.length > 0);
+        let page = std::fs::read(&place.database).unwrap();
+        assert_eq!(page.len(), 4096);
+        assert_eq!(number(&writer(&place, None).unwrap(), "user_version"), 4);
+
+        // Killed while SQLite still has a journal that takes the first page back.
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::claim(directory.path()).unwrap();
+        std::fs::write(&place.database, page).unwrap();
+        let mut journal = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7".to_vec();
+        // No pages, a nonce, a database of no pages before, and the sizes of sectors and pages.
+        journal.extend([0, 1, 0, 512, 4096_u32].into_iter().flat_map(u32::to_be_bytes));
+        journal.resize(512, 0);
+        std::fs::write(directory.path().join("petsem.db-journal"), journal).unwrap();
         assert_eq!(number(&writer(&place, None).unwrap(), "user_version"), 4);
     }
 }

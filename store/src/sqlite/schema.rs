@@ -95,21 +95,22 @@ const TABLES: &str = "
 
 /// Whether the file is empty: it has no tables yet. Refuses every file that is not petsem's, or of another format.
 /// Writes nothing.
-pub(super) fn is_empty(connection: &Connection, path: &Path, length: u64) -> Result<bool, OpenError> {
-    let header = || -> rusqlite::Result<(i32, u32, bool)> {
+pub(super) fn is_empty(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+    let header = || -> rusqlite::Result<(i32, u32, bool, bool)> {
         Ok((
             connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
             connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
-            // SQLite treats a file shorter than a page as empty, and would overwrite its content.
-            connection.query_row(
-                "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema) AND (page_count > 0 OR ?1 = 0)
-                 FROM pragma_page_count",
-                [length],
-                |row| row.get(0),
-            )?,
+            connection
+                .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?,
+            connection.query_row("SELECT page_count > 0 FROM pragma_page_count", [], |row| row.get(0))?,
         ))
     };
-    let (application, found, empty) = header().map_err(|source| failure::open(path, source))?;
+    let (application, found, has_tables, has_pages) =
+        header().map_err(|source| failure::open(path, source))?;
+    // SQLite treats a file shorter than a page as empty, and would overwrite its content. Its length is read only now:
+    // the first read takes back what a killed creation left.
+    let has_bytes = || std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+    let empty = !has_tables && (has_pages || !has_bytes());
     let (path, known) = (path.into(), FORMAT);
     match (application, found) {
         (APPLICATION_ID, FORMAT) => Ok(false),
