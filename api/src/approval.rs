@@ -129,7 +129,7 @@ pub struct Approval {
     /// Its state.
     pub state: ApprovalState,
     /// Whether it can no longer take effect although it is open: what it would change has changed since. Request again.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outdated: bool,
     /// Who approved or denied it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,10 +152,6 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     pub wanted: Option<serde_json::Value>,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// `GET /v1/approvals`: requests that need a second person.

@@ -560,7 +560,7 @@ pub enum RevokeRequest {
         /// The id of the token, discharge or renewal. Discharges and renewals are not stored, so they are unknown.
         id: TokenUuid,
         /// Revoke it although petsem does not know it.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unknown: bool,
     },
     /// A Machine of an app: it boots nowhere.
@@ -575,7 +575,7 @@ pub enum RevokeRequest {
         /// The host.
         host: HostId,
         /// Revoke it although petsem does not know it.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unknown: bool,
     },
     /// A signing key: all its tokens, and all that descend from them. Only for operators. 409 `conflict` for the key
@@ -598,7 +598,7 @@ pub enum RevokeRequest {
         #[schema(nullable = false)]
         before: Option<i64>,
         /// Revoke it although petsem does not know it.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unknown: bool,
     },
     /// The boots that an outside discharger proved for a subject before a time, and their renewals. Only for operators.
@@ -614,7 +614,7 @@ pub enum RevokeRequest {
         #[schema(nullable = false)]
         before: Option<i64>,
         /// Revoke it although petsem does not know it.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unknown: bool,
     },
     /// All JWTs of an issuer that were issued before a time, and the renewals and tokens from them. Only for operators.
@@ -627,7 +627,7 @@ pub enum RevokeRequest {
         #[schema(nullable = false)]
         before: Option<i64>,
         /// Revoke it although petsem does not know it.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unknown: bool,
     },
     /// One JWT, and the renewals and tokens from it. Only for operators.
@@ -639,7 +639,7 @@ pub enum RevokeRequest {
         #[schema(value_type = ClaimText)]
         jti: String,
         /// Revoke it although petsem does not know it.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unknown: bool,
     },
 }
@@ -657,10 +657,6 @@ impl RevokeRequest {
             Self::Machine { .. } | Self::SigningKey { .. } => {}
         }
     }
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// The control change with the revocation.

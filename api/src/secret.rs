@@ -184,12 +184,8 @@ pub struct Deleted {
     /// The new app version; the current one if nothing was deleted.
     pub version: u64,
     /// Whether the name did not exist, so that nothing was deleted. Only of secrets: a key that does not exist is 404.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_found: bool,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// One entry of a secret's history.

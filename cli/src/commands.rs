@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Create, list and delete apps
     #[command(subcommand)]
     App(app::App),
-    /// Set, list and roll back an app's secrets; values are never shown
+    /// Set, list and roll back an app's secrets; values are shown only with another person's approval
     #[command(subcommand)]
     Secrets(secrets::Secrets),
     /// Generate, import and use an app's secret keys; they are never shown

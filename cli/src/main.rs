@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 fn command_line() -> CommandLine {
     let definition = without_empty_variables(CommandLine::command());
     let matches = definition.clone().try_get_matches().unwrap_or_else(|error| {
-        // What variables give needs not be typed, so a usage does not name it.
+        // What a variable gives need not be typed, so a usage does not name it.
         match without_variables(definition.clone()).try_get_matches() {
             Err(shorter) if shorter.kind() == error.kind() => shorter.exit(),
             _ => error.exit(),

@@ -102,7 +102,7 @@ impl Engine {
         let allowed: Vec<_> = row.keys.iter().filter(|(name, _)| may_list(audit, name)).collect();
         if !all && allowed.is_empty() {
             // No key is allowed: the refusal names the caveat.
-            self.app_for(principal, audit, (&AppRef::Id(app.id), AppPart::Head), &[(Action::List, None)])
+            self.app_for(principal, audit, &AppRef::Id(app.id), AppPart::Head, &[(Action::List, None)])
                 .await?;
         }
         let is_wanted = |row: &SecretKeyRow| {

@@ -45,8 +45,8 @@ pub trait Store: Send + Sync {
     /// The head of an app and this part of its rows, at one moment.
     fn app(&self, app: AppId, part: AppPart) -> StoreFuture<'_, Result<Option<AppRows>, ReadError>>;
 
-    /// This part of the rows of an app whose head was read before, if the head still has that row version: the part is
-    /// as it was when that head was written. `None` if the app was changed or deleted since.
+    /// This part of the rows of an app whose head was read before, if the head still has that row version; `None` if the
+    /// app was changed or deleted since. A change of these rows writes the head, too, so they belong to that head.
     fn app_part(
         &self,
         app: AppId,
@@ -54,7 +54,7 @@ pub trait Store: Send + Sync {
         part: AppPart,
     ) -> StoreFuture<'_, Result<Option<PartRows>, ReadError>>;
 
-    /// The same by the app's name. The store does not read contents: `app_of` verifies the name's row and
+    /// [`Self::app`] by the app's name. The store does not read contents: `app_of` verifies the name's row and
     /// returns the app that it names.
     fn app_by_name<'a>(
         &'a self,

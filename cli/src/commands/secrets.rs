@@ -1,4 +1,4 @@
-//! `petsem secrets`: an app owner's work with values that are never shown again.
+//! `petsem secrets`: an app owner's work with values, which are shown only with another person's approval.
 
 mod get;
 mod history;

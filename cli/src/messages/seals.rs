@@ -172,7 +172,7 @@ pub(crate) const SEALED: &str =
 
 pub(crate) fn unsealed(server: &UnsealedServer) -> String {
     let by = &server.by;
-    match server.now {
+    match server.was_sealed {
         true => format!("unsealed by {by}"),
         false => format!("the server is already unsealed: {by} opened it; nothing was tried"),
     }
@@ -210,7 +210,7 @@ pub(crate) fn seals_not_verified(tried: &[TriedSeal]) -> Option<Failure> {
     let (fact, hint) = match (count(true), count(false)) {
         (0, 0) => return None,
         (0, missing) => (
-            format!("{}: they may be good", untried(missing)),
+            format!("{}: {} may be good", untried(missing), plural(missing, "it", "they")),
             "repeat this at a terminal, or give what the table names; do not remove a seal because of this",
         ),
         (failed, missing) => {
@@ -354,7 +354,7 @@ fn not_verified(report: &StoreReport) -> String {
     match (report.has_good_store(), &report.audit_fault) {
         (true, _) => {
             "no fault was found in the store, but the audit log of this node is NOT intact, so nothing shows \
-                      whether the store is an older state"
+             whether the store is an older state"
                 .to_owned()
         }
         (false, None) => not_intact(report),
@@ -374,7 +374,7 @@ fn not_intact(report: &StoreReport) -> String {
 pub(crate) fn store_not_intact(report: &StoreReport) -> Failure {
     let of_store = "put the newer database back, or restore a backup; find out who can write to the database";
     let of_log = "leave the database as it is, and put the audit log back: mount its disk, or copy its files from where they \
-                  were shipped; if they are lost, run `petsem operator audit accept-loss`";
+         were shipped; if they are lost, run `petsem operator audit accept-loss`";
     let hint = match (report.has_good_store(), &report.audit_fault) {
         (true, _) => of_log.to_owned(),
         (false, None) => of_store.to_owned(),

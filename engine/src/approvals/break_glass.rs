@@ -47,7 +47,7 @@ impl Engine {
         request: &BreakGlassRequest,
         now: Timestamp,
     ) -> Result<BreakGlassToken, Failure> {
-        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Mint, None)]).await?;
+        let app = self.app_for(principal, audit, app, AppPart::Head, &[(Action::Mint, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let parent = principal.require(audit, &target, Action::Mint, now)?;
         let life = request.expires_in.unwrap_or(DEFAULT_DURATION);
@@ -195,7 +195,7 @@ impl Engine {
             true => vec![(Action::ReadValue, None)],
             false => names.iter().map(|name| (Action::ReadValue, Some(name))).collect(),
         };
-        let app = self.app_for(principal, audit, (app, AppPart::Bundle), &requested).await?;
+        let app = self.app_for(principal, audit, app, AppPart::Bundle, &requested).await?;
         // The one token that allows all of them is chosen.
         let target = AccessTarget { app: Some(&app), secret: names.first(), ..AccessTarget::default() };
         let verified = principal.require(audit, &target, Action::ReadValue, now)?;

@@ -34,9 +34,7 @@ impl Engine {
             }
         }
         let Some(first) = tokens.first() else {
-            return Err(
-                first_failure.unwrap_or_else(|| self.no_token_of_here(&header, messages::no_valid_token))
-            );
+            return Err(first_failure.unwrap_or_else(|| self.no_own_token(&header, messages::no_valid_token)));
         };
         audit.verified_token(&first.token);
         let mut valid = Vec::with_capacity(tokens.len());
@@ -59,10 +57,11 @@ impl Engine {
     }
 
     /// Why a header without a token of this installation is refused: the token of another one that it has, else `none`.
-    pub(crate) fn no_token_of_here(&self, header: &Header<'_>, none: fn() -> Failure) -> Failure {
+    pub(crate) fn no_own_token(&self, header: &Header<'_>, none: fn() -> Failure) -> Failure {
         let own = &self.settings;
-        let elsewhere = header.elements().iter().filter_map(Element::token).map(UnverifiedToken::location);
-        match elsewhere.into_iter().find(|location| **location != own.discharger_location) {
+        let mut locations =
+            header.elements().iter().filter_map(Element::token).map(UnverifiedToken::location);
+        match locations.find(|location| **location != own.discharger_location) {
             Some(location) => messages::token_of_another_installation(location, &own.location),
             None => none(),
         }

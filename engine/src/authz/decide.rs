@@ -32,14 +32,15 @@ pub struct Principal {
 
 impl Engine {
     /// The app that a request names, with this part of its rows, if one token of the principal allows all requested
-    /// accesses there. A principal
-    /// outside the app's org gets the same answer whether the app exists or not, unless it may create the app. The
-    /// decision needs only the app's head; the time that a refusal takes must not say how large the app is.
+    /// accesses there. A principal outside the app's org gets the same answer whether the app exists or not, unless it
+    /// may create the app. The decision needs only the app's head; the time that a refusal takes must not say how large
+    /// the app is.
     pub(crate) async fn app_for(
         &self,
         principal: &Principal,
         audit: &mut AuditRecord,
-        (app, part): (&AppRef, AppPart),
+        app: &AppRef,
+        part: AppPart,
         requested: &[(Action, Option<&SecretName>)],
     ) -> Result<FoundApp, Failure> {
         principal.check_work(requested.len())?;
@@ -47,7 +48,7 @@ impl Engine {
         let now = self.now();
         let target = |secret| AccessTarget { app: found.as_ref(), secret, ..AccessTarget::default() };
         let accesses: Vec<_> = requested.iter().map(|(action, secret)| (*action, target(*secret))).collect();
-        answer(principal, audit, (app, found.as_ref()), &accesses, now)?;
+        answer(principal, audit, app, found.as_ref(), &accesses, now)?;
         self.with_part(found.ok_or_else(messages::no_such_app)?, part).await
     }
 
@@ -61,7 +62,7 @@ impl Engine {
         named: Resource,
         now: Timestamp,
     ) -> Result<(FoundApp, bool), Failure> {
-        match self.app_for(principal, audit, (app, AppPart::Bundle), &[(Action::List, None)]).await {
+        match self.app_for(principal, audit, app, AppPart::Bundle, &[(Action::List, None)]).await {
             Ok(app) => Ok((app, true)),
             Err(failure) => match self.find_app_with(app, AppPart::Head).await? {
                 Some(app) if principal.lists_by_name(&app, named, now) => {
@@ -86,7 +87,7 @@ impl Engine {
         let target =
             AccessTarget { app: found.as_ref(), secret_key: Some(secret_key), ..AccessTarget::default() };
         let now = self.now();
-        answer(principal, audit, (app, found.as_ref()), &[(action, target)], now)?;
+        answer(principal, audit, app, found.as_ref(), &[(action, target)], now)?;
         self.with_part(found.ok_or_else(messages::no_such_app)?, part).await
     }
 }
@@ -101,12 +102,13 @@ pub(crate) fn check_work(names: usize, weight: usize) -> Result<(), Failure> {
     }
 }
 
-/// Whether one token allows all accesses to the app that the request names, which are to one that was found; else the
-/// refusal that this principal may read.
+/// Succeeds if the app that the request names was found and one token allows all accesses to it. The refusal is one that
+/// this principal may read.
 fn answer(
     principal: &Principal,
     audit: &mut AuditRecord,
-    (named, found): (&AppRef, Option<&FoundApp>),
+    named: &AppRef,
+    found: Option<&FoundApp>,
     accesses: &[(Action, AccessTarget<'_>)],
     now: Timestamp,
 ) -> Result<(), Failure> {
@@ -199,10 +201,8 @@ impl Principal {
             Refused::Denied(denial) => denial,
         };
         for verified in self.tokens.iter().filter(|verified| verified.token.id() == denial.token) {
-            let accesses = accesses.iter().map(|(action, target)| self.access(target, *action, now));
-            if let Some(access) =
-                accesses.into_iter().find(|access| verified.token.clear(access) == Err(*denial))
-            {
+            let mut accesses = accesses.iter().map(|(action, target)| self.access(target, *action, now));
+            if let Some(access) = accesses.find(|access| verified.token.clear(access) == Err(*denial)) {
                 return denied_for(denial, &verified.token, &access);
             }
         }

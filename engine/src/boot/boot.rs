@@ -93,7 +93,7 @@ impl Engine {
         let mut permissions = header.permissions();
         match (permissions.next(), permissions.next()) {
             (Some(token), None) => Ok(token),
-            (None, _) => Err(self.no_token_of_here(header, messages::no_petsem_token)),
+            (None, _) => Err(self.no_own_token(header, messages::no_petsem_token)),
             (Some(_), Some(_)) => Err(messages::more_than_one_host_token()),
         }
     }

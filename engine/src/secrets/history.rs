@@ -26,7 +26,7 @@ impl Engine {
         name: &SecretName,
     ) -> Result<History, Failure> {
         audit.set_names([name]);
-        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::List, Some(name))]).await?;
+        let app = self.app_for(principal, audit, app, AppPart::Head, &[(Action::List, Some(name))]).await?;
         let mut rows = self.store.history(app.id, name).await?;
         let newer = self.newer_head(&app, &rows).await?;
         let app = newer.as_ref().unwrap_or(&app);

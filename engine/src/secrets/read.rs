@@ -94,7 +94,7 @@ impl Engine {
         });
         if !all && described.is_empty() {
             // No name is allowed: the refusal names the caveat.
-            self.app_for(principal, audit, (&AppRef::Id(app.id), AppPart::Head), &[(Action::List, None)])
+            self.app_for(principal, audit, &AppRef::Id(app.id), AppPart::Head, &[(Action::List, None)])
                 .await?;
         }
         Ok(SecretList {
@@ -126,8 +126,7 @@ impl Engine {
             }
             Reading::List(principal) => principal,
         };
-        let app =
-            self.app_for(principal, audit, (app, AppPart::Bundle), &[(Action::List, Some(name))]).await?;
+        let app = self.app_for(principal, audit, app, AppPart::Bundle, &[(Action::List, Some(name))]).await?;
         check_reached(&app, query.min_version)?;
         let secret = self.describe(&app)?.into_iter().find(|secret| secret.name == *name);
         audit.set_version(app.head.app_version);

@@ -119,8 +119,7 @@ impl Engine {
     ) -> Result<SetSecretResponse, Failure> {
         audit.set_names([&name]);
         audit.set_detail(messages::restored_from(wanted.to_version));
-        let app =
-            self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Write, Some(&name))]).await?;
+        let app = self.app_for(principal, audit, app, AppPart::Head, &[(Action::Write, Some(&name))]).await?;
         let row = self.restorable(&app, &name, wanted.to_version).await?;
         let amendments = BTreeMap::from([(name, Amendment::Restore(&row))]);
         let update = Update { amendments, expected_version: wanted.expected_version, now };
@@ -149,7 +148,7 @@ impl Engine {
             // An empty set of changes returns the version to a principal that may write.
             accesses.push((Action::Write, None));
         }
-        let mut found = self.app_for(principal, audit, (app, AppPart::Bundle), &accesses).await?;
+        let mut found = self.app_for(principal, audit, app, AppPart::Bundle, &accesses).await?;
         check_sizes(&update.amendments)?;
         let author = principal.author();
         let id = found.id;

@@ -98,7 +98,7 @@ impl Engine {
         principal: &Principal,
         app: &AppRef,
     ) -> Result<App, Failure> {
-        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::List, None)]).await?;
+        let app = self.app_for(principal, audit, app, AppPart::Head, &[(Action::List, None)]).await?;
         let org = self.org_name(app.head.org).await?;
         Ok(to_wire(app.id, &app.head, &org))
     }
@@ -113,7 +113,7 @@ impl Engine {
         principal: &Principal,
         app: &AppRef,
     ) -> Result<DeletedApp, Failure> {
-        let id = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Delete, None)]).await?.id;
+        let id = self.app_for(principal, audit, app, AppPart::Head, &[(Action::Delete, None)]).await?.id;
         let _turn = self.app_turn(id).await;
         // Read under the app's lock: a concurrent set has ended.
         let app = self.current_app(id).await?;

@@ -30,7 +30,7 @@ impl Engine {
         app: &AppRef,
     ) -> Result<PolicyDocument, Failure> {
         let app =
-            self.app_for(principal, audit, (app, AppPart::Policy), &[(Action::ManagePolicy, None)]).await?;
+            self.app_for(principal, audit, app, AppPart::Policy, &[(Action::ManagePolicy, None)]).await?;
         let policy = match self.policy_row(&app)? {
             Some(row) => serde_json::from_str(row.policy.get()).map_err(Failure::internal)?,
             None => serde_json::json!({"format": 1, "rules": []}),
@@ -52,7 +52,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Requested<PolicyDocument>, Failure> {
         let app =
-            self.app_for(principal, audit, (app, AppPart::Policy), &[(Action::ManagePolicy, None)]).await?;
+            self.app_for(principal, audit, app, AppPart::Policy, &[(Action::ManagePolicy, None)]).await?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;
         let is_needed = self.needs_second_person(requester, app.head.org).await?;

@@ -35,8 +35,7 @@ impl Engine {
         wanted: ChangeAppSettings,
         now: Timestamp,
     ) -> Result<Requested<App>, Failure> {
-        let app =
-            self.app_for(principal, audit, (app, AppPart::Head), &[(Action::ManagePolicy, None)]).await?;
+        let app = self.app_for(principal, audit, app, AppPart::Head, &[(Action::ManagePolicy, None)]).await?;
         let next = changed(&app.head.settings, &wanted)?;
         let target = AccessTarget { app: Some(&app), ..AccessTarget::default() };
         let requester = principal.require(audit, &target, Action::ManagePolicy, now)?;

@@ -206,7 +206,8 @@ async fn an_app_that_changed_after_the_decision_is_read_in_its_current_state() {
     let (engine, owner) = (&demo.lab.engine, &demo.tokens.owner);
     let head = async || engine.find_app_with(&app_ref("shop"), AppPart::Head).await.unwrap().unwrap();
     let state = |app: &FoundApp| {
-        let names: Vec<_> = engine.describe(app).unwrap().into_iter().map(|secret| secret.name.to_string()).collect();
+        let names: Vec<_> =
+            engine.describe(app).unwrap().into_iter().map(|secret| secret.name.to_string()).collect();
         (app.head.app_version, names)
     };
     let first = demo.set(owner, "shop", json!({"OLD": "1"})).await.unwrap();

@@ -44,8 +44,7 @@ impl Engine {
             }
             // A principal outside the app's org learns nothing about the app.
             RevokeRequest::Machine { app, .. } => {
-                let app =
-                    self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Mint, None)]).await?;
+                let app = self.app_for(principal, audit, app, AppPart::Head, &[(Action::Mint, None)]).await?;
                 check_machines(self.control().app(app.id).await?.machines)?;
                 Some(app)
             }

@@ -1,7 +1,5 @@
 //! Why a query is refused. serde's errors are texts that may repeat values; these name parameters alone.
 
-use std::collections::BTreeSet;
-
 use petsem_engine::Failure;
 use serde::de::value::Error as NoValue;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
@@ -14,17 +12,17 @@ const LONGEST: usize = 24;
 /// The refusal of a query that does not read as `Q`.
 pub(super) fn refusal<Q: DeserializeOwned>(query: &str) -> Failure {
     let known = known_names::<Q>();
-    let mut given = BTreeSet::new();
+    let mut given = Vec::new();
     for (name, _) in form_urlencoded::parse(query.as_bytes()) {
         match known.iter().find(|known| **known == name) {
             None => return messages::unknown_query_parameter(is_harmless(&name).then_some(&*name), known),
-            Some(name) if !given.insert(*name) => return messages::repeated_query_parameter(name),
-            Some(_) => {}
+            Some(name) if given.contains(name) => return messages::repeated_query_parameter(name),
+            Some(name) => given.push(*name),
         }
     }
-    match given.into_iter().collect::<Vec<_>>().as_slice() {
-        [] => messages::invalid_query(),
-        given => messages::wrong_query_value(given),
+    match given.is_empty() {
+        true => messages::invalid_query(),
+        false => messages::wrong_query_value(&given),
     }
 }
 

@@ -118,10 +118,10 @@ pub(crate) fn seal_not_tried(kind: &str) -> String {
     }
 }
 
-/// A key file that this command did not create: its key may be the one of a seal that was removed.
+/// A key file that this command did not create: its key may be that of a seal that was removed.
 pub(crate) fn key_file_exists(path: &Path) -> StartError {
     refused(format!(
-        "there is a file {} already, and whoever knows its key could open the store; nothing was changed\ngive the [[seal]] a \
+        "{} already exists, and whoever knows its key could open the store; nothing was changed\ngive the [[seal]] a \
          path where no file is, so that this command creates a new key; or delete that file, if neither a store nor a copy \
          needs its key",
         path.display()

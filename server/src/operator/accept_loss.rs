@@ -17,9 +17,7 @@ use crate::settings::Settings;
 pub async fn audit_loss(settings: &Settings) -> Result<String, StartError> {
     match send(&settings.data_directory, &SocketCommand::Status {}).await {
         Ok(Answer::Status { status }) if status.audit_lost => Ok(status.audit_loss.unwrap_or_default()),
-        Ok(Answer::Status { status }) if status.sealed => {
-            Err(StartError::Refused(messages::sealed().operator_text().to_owned()))
-        }
+        Ok(Answer::Status { status }) if status.sealed => Err(messages::sealed().into()),
         Ok(Answer::Status { .. }) => Err(messages::no_log_lost()),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
         Ok(_) => Err(CommandError::NoServer.into()),

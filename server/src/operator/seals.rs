@@ -47,8 +47,8 @@ pub struct TriedSeal {
 pub struct UnsealedServer {
     /// The seal that opened it.
     pub by: String,
-    /// Whether this attempt did; otherwise nothing was tried.
-    pub now: bool,
+    /// Whether the server was sealed before; otherwise nothing was tried.
+    pub was_sealed: bool,
 }
 
 /// The seal that opened the server that runs on this node; `None` if the server is sealed.
@@ -59,7 +59,7 @@ pub async fn unsealed_before(settings: &Settings) -> Result<Option<UnsealedServe
     match send(&settings.data_directory, &SocketCommand::Status {}).await {
         Ok(Answer::Status { status }) if status.sealed => Ok(None),
         Ok(Answer::Status { status }) => {
-            Ok(Some(UnsealedServer { by: status.opened_by.unwrap_or_default(), now: false }))
+            Ok(Some(UnsealedServer { by: status.opened_by.unwrap_or_default(), was_sealed: false }))
         }
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
         Ok(_) => Err(CommandError::NoServer.into()),
@@ -76,8 +76,8 @@ pub async fn unsealed_before(settings: &Settings) -> Result<Option<UnsealedServe
 /// [`StartError`]: no server runs here, or the input does not open the store.
 pub async fn unseal(settings: &Settings) -> Result<UnsealedServer, StartError> {
     match send(&settings.data_directory, &unseal_command(&settings.input)).await {
-        Ok(Answer::Unsealed { by }) => Ok(UnsealedServer { by, now: true }),
-        Ok(Answer::NotSealed { by }) => Ok(UnsealedServer { by, now: false }),
+        Ok(Answer::Unsealed { by }) => Ok(UnsealedServer { by, was_sealed: true }),
+        Ok(Answer::NotSealed { by }) => Ok(UnsealedServer { by, was_sealed: false }),
         Ok(Answer::Refused { error, .. }) => Err(StartError::Refused(error)),
         Ok(_) => Err(CommandError::NoServer.into()),
         Err(CommandError::NoServer) => Err(messages::no_server_to_unseal()),
@@ -143,7 +143,7 @@ pub(crate) async fn without_people(
     settings: &Settings,
     rows: SealedRows,
 ) -> Result<Option<String>, StartError> {
-    let kinds = rows.wraps().map_err(|error| settings.unlock_failed(error))?;
+    let wraps = rows.wraps().map_err(|error| settings.unlock_failed(error))?;
     let mut automatic = settings.seals.iter().filter(|seal| seal.is_automatic()).peekable();
     // Root, which may read this, may not read the files of the service's user as that user does.
     if automatic.peek().is_none() || check_user(settings).is_err() {
@@ -152,7 +152,7 @@ pub(crate) async fn without_people(
     let (mut key_files, mut faults) = (SealSources::default(), Vec::new());
     for seal in automatic {
         let is_key_file = matches!(seal, SealSettings::KeyFile { .. });
-        match (seal.file(), kinds.iter().any(|wrap| wrap.kind == seal.kind())) {
+        match (seal.file(), wraps.iter().any(|wrap| wrap.kind == seal.kind())) {
             // Where the service has it, this process may not see it.
             (Some(file), _) if is_credential(file) => return Ok(None),
             (Some(file), _) if !is_key_file && !file.exists() => faults.push(messages::no_file(file)),
@@ -281,9 +281,7 @@ fn wanted_source(
 /// Checks, before a key file is created, that the list can be changed: by the server, or by this user.
 async fn check_writable(settings: &Settings) -> Result<(), StartError> {
     match send(&settings.data_directory, &SocketCommand::Status {}).await {
-        Ok(Answer::Status { status }) if status.sealed => {
-            Err(StartError::Refused(messages::sealed().operator_text().to_owned()))
-        }
+        Ok(Answer::Status { status }) if status.sealed => Err(messages::sealed().into()),
         Ok(_) | Err(CommandError::NoServer) => check_user(settings),
         Err(error) => Err(error.into()),
     }

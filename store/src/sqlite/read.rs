@@ -117,7 +117,8 @@ fn app_with_record(
         .optional()
 }
 
-/// Several statements make one part, because each is of the moment when the head of this version was the current one.
+/// Each statement finds rows only while the head has this version, so several of them read one state
+/// without a transaction.
 pub(super) fn app_part(
     connection: &Connection,
     app: AppId,
@@ -127,10 +128,7 @@ pub(super) fn app_part(
     let Ok(version) = i64::try_from(head_version) else { return Ok(None) };
     let record = |kind| record_under(connection, app, version, kind);
     match part {
-        AppPart::Head => {
-            let head = record(RecordKind::AppHead)?;
-            Ok(head.map(|_| PartRows::Head))
-        }
+        AppPart::Head => Ok(record(RecordKind::AppHead)?.map(|_| PartRows::Head)),
         AppPart::Policy => Ok(record(RecordKind::Policy)?.map(PartRows::Policy)),
         AppPart::SecretKeys => Ok(record(RecordKind::SecretKeys)?.map(PartRows::SecretKeys)),
         AppPart::Bundle => Ok(bundle_under(connection, app, version)?.map(PartRows::Bundle)),

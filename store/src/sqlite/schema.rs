@@ -100,8 +100,7 @@ pub(super) fn is_empty(connection: &Connection, path: &Path) -> Result<bool, Ope
         Ok((
             connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
             connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
-            connection
-                .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?,
+            connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?,
             connection.query_row("SELECT page_count > 0 FROM pragma_page_count", [], |row| row.get(0))?,
         ))
     };

@@ -43,7 +43,7 @@ impl Unseal {
             None if self.configured => remote::serve(unseal(&configured))??,
             None => remote::serve(unseal(&self.unsealing.settings_with_prompt()?))??,
         };
-        let report = UnsealReport { opened_by: &server.by, was_sealed: server.now };
+        let report = UnsealReport { opened_by: &server.by, was_sealed: server.was_sealed };
         output::confirm(self.json, &report, &messages::unsealed(&server))
     }
 }

@@ -62,10 +62,12 @@ fn show(remote: &Remote, app: &AppRef, json: bool) -> Result<(), Failure> {
 
 /// A value as people read it, and what that is: base64 looks like text.
 fn form_and_value(value: &Value) -> (&'static str, String) {
-    match value.expose_wire() {
-        field @ WireField::Value(_) => ("text", field.expose().1.to_owned()),
-        field @ WireField::ValueB64(_) => ("base64", field.expose().1.to_owned()),
-    }
+    let field = value.expose_wire();
+    let form = match field {
+        WireField::Value(_) => "text",
+        WireField::ValueB64(_) => "base64",
+    };
+    (form, field.expose().1.to_owned())
 }
 
 #[cfg(test)]

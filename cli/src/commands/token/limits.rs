@@ -29,13 +29,13 @@ pub(super) fn notes(token: &UnverifiedToken, wanted_end: Option<i64>, now: i64) 
 
 /// Whether `read_value` was asked for, and is not in what the token allows: tokens that are minted do not have it.
 fn reads_nothing(caveats: &[Caveat]) -> bool {
-    let actions = caveats.iter().filter_map(|caveat| match PetsemCaveat::of(caveat)?.ok()?? {
+    let reads = caveats.iter().filter_map(|caveat| match PetsemCaveat::of(caveat)?.ok()?? {
         PetsemCaveat::Actions(actions) => Some(actions.0.contains(Action::ReadValue)),
         _ => None,
     });
-    let (mut asked, mut all) = (false, true);
-    actions.for_each(|reads| (asked, all) = (reads, all && reads));
-    asked && !all
+    let reads: Vec<bool> = reads.collect();
+    // The last one is what was asked for.
+    reads.last() == Some(&true) && reads.contains(&false)
 }
 
 /// Whether two caveats leave nothing of one kind.

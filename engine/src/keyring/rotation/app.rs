@@ -71,7 +71,7 @@ impl Engine {
         rewrite: bool,
         now: Timestamp,
     ) -> Result<AppRotation, Failure> {
-        let app = self.app_for(principal, audit, (app, AppPart::Head), &[(Action::Operate, None)]).await?.id;
+        let app = self.app_for(principal, audit, app, AppPart::Head, &[(Action::Operate, None)]).await?.id;
         let author = principal.author();
         let turn = self.app_turn(app).await;
         for _ in 0..TRIES {

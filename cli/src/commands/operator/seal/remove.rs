@@ -47,12 +47,7 @@ impl Remove {
     pub(crate) fn run(self) -> Result<(), Failure> {
         if self.compromised {
             self.confirmation.require(messages::REMOVING_COMPROMISED, &self.which)?;
-        }
-        let settings = match self.compromised {
-            true => self.unsealing.settings_for_every_seal()?,
-            false => self.unsealing.settings()?,
-        };
-        if self.compromised {
+            let settings = self.unsealing.settings_for_every_seal()?;
             let bar = Mutex::new(output::ProgressBar::new(self.json));
             let report = |step, done, total| {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,6 +58,7 @@ impl Remove {
             warn_of_next_start(&settings)?;
             return output::confirm(self.json, &done, &messages::compromised_removed(&done));
         }
+        let settings = self.unsealing.settings()?;
         let last = remote::serve(last_automatic_seal(&settings, &self.which))??;
         if let Some(seal) = &last {
             let consequence = messages::starts_sealed_without(seal);
