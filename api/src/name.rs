@@ -108,7 +108,7 @@ impl SecretKeyName {
     pub fn version(&self) -> Option<(&str, u64)> {
         let (base, digits) = self.0.rsplit_once('v')?;
         let written = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let version = digits.parse().ok().filter(|_| written)?;
+        let version = digits.parse().ok().filter(|_| written && !base.is_empty())?;
         Some((base, version))
     }
 
@@ -294,7 +294,7 @@ mod tests {
         };
         assert_eq!(version("signv0"), (Some(0), "sign".to_owned()));
         assert_eq!(version("sign-v12"), (Some(12), "sign-".to_owned()));
-        for label in ["sign", "v", "signv", "signv1a", "signv-1", "signv99999999999999999999"] {
+        for label in ["sign", "v", "v0", "signv", "signv1a", "signv-1", "signv99999999999999999999"] {
             assert_eq!(version(label), (None, label.to_owned()));
         }
     }

@@ -58,7 +58,12 @@ impl UnsealArguments {
     /// As [`Self::settings`], but prompts even if a seal of the configuration opens by itself.
     pub(crate) fn settings_with_prompt(&self) -> Result<Settings, Failure> {
         let settings = Settings::read(&self.config)?;
-        if self.gather_shares { self.gathered_if_needed(settings) } else { self.prompted(settings) }
+        if self.gather_shares { self.gathered(settings) } else { self.prompted(settings) }
+    }
+
+    /// Whether people give shares in other terminals.
+    pub(crate) fn gathers(&self) -> bool {
+        self.gather_shares
     }
 
     /// As [`Self::settings`], for a command that needs every seal: on a terminal it prompts for what people have, unless

@@ -427,9 +427,11 @@ fn other_keys(app: AppId) -> IntegrityFault {
 /// with the same label.
 fn check_type(row: &SecretKeysRow, name: &SecretKeyName, kind: SecretKeyType) -> Result<(), Failure> {
     let is_version = |other: &SecretKeyName| other.unversioned() == name.unversioned();
-    match row.keys.iter().find(|(other, key)| is_version(other) && key.kind != kind) {
-        None => Ok(()),
-        Some((_, other)) => Err(messages::other_key_type(name, kind, other.kind)),
+    // Where versions differ already, one of them may still be replaced by its own type.
+    let stays = row.keys.get(name).is_some_and(|key| key.kind == kind);
+    match row.keys.iter().any(|(other, key)| is_version(other) && key.kind != kind) {
+        true if !stays => Err(messages::other_key_type(name, kind)),
+        _ => Ok(()),
     }
 }
 

@@ -49,11 +49,20 @@ impl Dev {
     }
 }
 
-/// For commands on the node: with the seal, they replace the second person that a trial lacks.
+/// For commands on the node: with the seal, they replace the second person that a trial lacks. A file that `petsem dev`
+/// did not write stays.
 fn write_configuration(path: &Path, bound: &Bound) -> Result<(), Failure> {
     let Some(listen) = bound.listeners.first() else { return Ok(()) };
     let text =
         format!("{}{}", messages::DEVELOPMENT_CONFIGURATION_HEADER, Development::configuration_text(listen));
+    replace_own(path, &text)
+}
+
+fn replace_own(path: &Path, text: &str) -> Result<(), Failure> {
+    let header = messages::DEVELOPMENT_CONFIGURATION_HEADER.as_bytes();
+    if std::fs::read(path).is_ok_and(|found| !found.starts_with(header)) {
+        return Err(messages::configuration_of_others(path));
+    }
     Ok(private_file::replace(path, text.as_bytes())?)
 }
 
@@ -71,4 +80,23 @@ fn write_context(path: &Path, endpoint: &str) -> Result<(), Failure> {
     let text = toml::to_string(&context).map_err(messages::output_failed)?;
     let text = format!("{}{text}", messages::CONTEXT_HEADER);
     Ok(private_file::replace(path, text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_petsem_dev_did_not_write_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("petsem.toml");
+        let own = |text: &str| format!("{}{text}", messages::DEVELOPMENT_CONFIGURATION_HEADER);
+        replace_own(&path, &own("a = 1")).unwrap();
+        replace_own(&path, &own("a = 2")).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), own("a = 2"));
+
+        std::fs::write(&path, "name = \"petsem\"").unwrap();
+        assert!(replace_own(&path, &own("a = 3")).unwrap_err().fact.ends_with("was not changed"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "name = \"petsem\"");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use petsem_api::MintedToken;
+use petsem_api::{MintedToken, shell_quoted};
 use petsem_seals::KeyFileError;
 use petsem_server::{Installed, ServeError, SettingsError, StartError};
 
@@ -17,6 +17,14 @@ pub(crate) const CONTEXT_HEADER: &str = "\
 pub(crate) const DEVELOPMENT_CONFIGURATION_HEADER: &str = "\
 # Written by `petsem dev` at each start, for commands on the node (--config). `petsem server` refuses its store.
 ";
+pub(crate) fn configuration_of_others(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format!("{} is not of petsem dev, and was not changed", path.display()),
+        "commands on the node need a configuration of this installation: start petsem dev in another directory (--dir)",
+    )
+}
+
 pub(crate) const INSTALLATION_CONTINUED: &str =
     "the creation of this installation was interrupted; it is finished now, with the seals that it has";
 pub(crate) const UNREADABLE_LINE: &str = "(unreadable line; run petsem operator audit verify)";
@@ -24,7 +32,7 @@ pub(crate) const UNREADABLE_LINE: &str = "(unreadable line; run petsem operator 
 pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path, config: &Path) -> String {
     let export = match context == Path::new("petsem-dev/context.toml") {
         true => String::new(),
-        false => format!("  export PETSEM_CONTEXT={}\n", context.display()),
+        false => format!("  export PETSEM_CONTEXT={}\n", shell_quoted(&context.display().to_string())),
     };
     format!(
         "petsem dev serves {endpoint}; all its data is in {}. Use it to try petsem, not to keep secrets.\n\
@@ -34,7 +42,7 @@ pub(crate) fn development_ready(endpoint: &str, directory: &Path, context: &Path
          In place of a second person: petsem operator approve ID --config {}\n\
          Ctrl-C stops it; the next `petsem dev` continues with the same data.",
         directory.display(),
-        config.display()
+        shell_quoted(&config.display().to_string())
     )
 }
 

@@ -58,11 +58,16 @@ impl Engine {
 
     /// Why a header without a token of this installation is refused: the token of another one that it has, else `none`.
     pub(crate) fn no_own_token(&self, header: &Header<'_>, none: fn() -> Failure) -> Failure {
-        let own = &self.settings;
+        let control = self.control();
+        // Discharges are from dischargers.
+        let is_discharger = |location: &str| {
+            location == self.settings.discharger_location
+                || control.dischargers().iter().any(|entry| entry.location == location)
+        };
         let mut locations =
             header.elements().iter().filter_map(Element::token).map(UnverifiedToken::location);
-        match locations.find(|location| **location != own.discharger_location) {
-            Some(location) => messages::token_of_another_installation(location, &own.location),
+        match locations.find(|location| !location.is_empty() && !is_discharger(location)) {
+            Some(location) => messages::token_of_another_installation(location),
             None => none(),
         }
     }

@@ -21,14 +21,14 @@ pub(crate) fn no_such_secret_key(name: &SecretKeyName) -> Failure {
     )
 }
 
-/// A key of another type than the other versions of its label.
-pub(crate) fn other_key_type(name: &SecretKeyName, kind: SecretKeyType, existing: SecretKeyType) -> Failure {
+/// A key of another type than the other versions of its label, which the principal may not be allowed to list.
+pub(crate) fn other_key_type(name: &SecretKeyName, kind: SecretKeyType) -> Failure {
     let label = name.unversioned();
     Failure::new(
         ErrorCode::Conflict,
         format!(
-            "{name} would be a key of type {kind}, but {label} has versions of type {existing}, and who uses {label} gets \
-             the newest; nothing was changed; choose another label, or delete the versions of {label} first"
+            "{name} would be a key of type {kind}, but {label} has a version of another type, and who uses {label} gets the \
+             newest; nothing was changed; choose another label"
         ),
     )
 }

@@ -18,15 +18,14 @@ pub(crate) fn no_valid_token() -> Failure {
     )
 }
 
-/// The location of a token says who issued it; that of this installation is in each of its tokens.
-pub(crate) fn token_of_another_installation(location: &str, own: &str) -> Failure {
+/// The location of a token says who issued it. That of this installation is not said: the caller may be anyone.
+pub(crate) fn token_of_another_installation(location: &str) -> Failure {
     const SHOWN: usize = 128;
     let shown: String = location.chars().take(SHOWN).collect();
     Failure::new(
         ErrorCode::TokenMalformed,
         format!(
-            "the token is from {}, another installation: this one's tokens are from {own}; send one of these, or call the \
-             other installation",
+            "the token is from {}, not from this installation; send a token of this one, or call the other one",
             escaped(&shown, &[])
         ),
     )

@@ -44,12 +44,16 @@ async fn versions_of_a_label_have_one_type() {
             let refused = put(&demo, label, signing, import).await.unwrap_err();
             assert_eq!(refused.code(), ErrorCode::Conflict, "{label}");
             let fact =
-                format!("{label} would be a key of type nacl_sign, but mail has versions of type xaes256gcm");
+                format!("{label} would be a key of type nacl_sign, but mail has a version of another type");
             assert!(refused.external().starts_with(&fact), "{}", refused.external());
         }
     }
     assert_eq!(code(put(&demo, "mailv1", sealing, false).await), Ok(false));
+    assert_eq!(code(put(&demo, "mailv1", sealing, false).await), Ok(true));
     assert_eq!(code(put(&demo, "mailerv0", signing, false).await), Ok(false));
+    // A label that is only a version has no others.
+    assert_eq!(code(put(&demo, "v0", signing, false).await), Ok(false));
+    assert_eq!(code(put(&demo, "v1", sealing, false).await), Ok(false));
 
     let ciphertext =
         body(json!({"ciphertext": data_encoding::BASE64.encode(sealed.ciphertext.expose_bytes())}));

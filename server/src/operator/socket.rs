@@ -122,6 +122,7 @@ pub struct ServerStatus {
     /// Whether it waits because its audit log is lost. It has no key then.
     pub audit_lost: bool,
     /// What is changed or missing of it.
+    #[serde(default)]
     pub audit_loss: Option<String>,
     /// Since when it is sealed or open (RFC 3339).
     pub since: String,
@@ -142,6 +143,7 @@ pub struct ServerStatus {
     /// Problems, each with what to do.
     pub problems: Vec<String>,
     /// What does not keep it from being ready, as `/readyz` says it; each with what to do.
+    #[serde(default)]
     pub warnings: Vec<String>,
     /// The store as the server sees it; none while it is sealed.
     pub store: Option<StoreStatus>,

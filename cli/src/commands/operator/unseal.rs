@@ -1,7 +1,7 @@
 //! `petsem operator unseal`.
 
 use clap::Args;
-use petsem_server::{unseal, unsealed_before};
+use petsem_server::{Settings, UnsealedServer, unseal, unsealed_before};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -37,13 +37,25 @@ struct UnsealReport<'a> {
 
 impl Unseal {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let configured = petsem_server::Settings::read(&self.unsealing.config)?;
+        let configured = Settings::read(&self.unsealing.config)?;
         let server = match remote::wait_for(unsealed_before(&configured))?? {
             Some(server) => server,
             None if self.configured => remote::serve(unseal(&configured))??,
-            None => remote::serve(unseal(&self.unsealing.settings_with_prompt()?))??,
+            None => match self.opened_without_people(&configured)? {
+                Some(server) => server,
+                None => remote::serve(unseal(&self.unsealing.settings_with_prompt()?))??,
+            },
         };
         let report = UnsealReport { opened_by: &server.by, was_sealed: server.was_sealed };
         output::confirm(self.json, &report, &messages::unsealed(&server))
+    }
+
+    /// The server, if it needs none of the shares that would be gathered. It tries its seals itself: what opens the store
+    /// for this command may not open it for the server.
+    fn opened_without_people(&self, configured: &Settings) -> Result<Option<UnsealedServer>, Failure> {
+        if !self.unsealing.gathers() {
+            return Ok(None);
+        }
+        Ok(remote::serve(unseal(configured))?.ok())
     }
 }

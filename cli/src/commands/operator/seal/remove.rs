@@ -55,8 +55,8 @@ impl Remove {
             };
             let done = remote::serve(remove_compromised(&settings, &self.which, &report))??;
             drop(bar);
-            warn_of_next_start(&settings)?;
-            return output::confirm(self.json, &done, &messages::compromised_removed(&done));
+            output::confirm(self.json, &done, &messages::compromised_removed(&done))?;
+            return warn_of_next_start(&settings);
         }
         let settings = self.unsealing.settings()?;
         let last = remote::serve(last_automatic_seal(&settings, &self.which))??;
