@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Fault;
 use crate::event::rfc3339_text;
+use crate::line::Line;
 
 /// The store's revision and mark, as one pair (design §5, rollback).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,11 @@ impl Checkpoint {
         // Strings and integers always have a JSON form.
         let json = serde_json::to_vec(&wire).unwrap_or_default();
         json.strip_prefix(b"{").and_then(|inside| inside.strip_suffix(b"}")).unwrap_or_default().to_vec()
+    }
+
+    /// The checkpoint that a verified line is.
+    pub(crate) fn of(line: &Line<'_>) -> Option<Self> {
+        line.is_checkpoint().then(|| Self::decode(line.node, &line.fields_json())).flatten()
     }
 
     /// Parses the JSON object of its fields.

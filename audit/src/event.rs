@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use crate::error::AuditError;
@@ -87,6 +88,18 @@ pub struct AuditEvent {
     /// A few words for a human reader; cut after 512 bytes.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "cut_detail")]
     pub detail: Option<String>,
+    /// The control changes that it made, whole, so that those of a lost store are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub feed: Vec<ControlChange>,
+}
+
+/// A control change. It holds names and ids, never a value or a key.
+#[derive(Clone, Debug, Serialize)]
+pub struct ControlChange {
+    /// Its number in the control feed.
+    pub number: u64,
+    /// What the feed's entry says.
+    pub change: Box<RawValue>,
 }
 
 /// An event as its line holds it: a JSON object without its braces, at most 64 KiB.
@@ -135,6 +148,7 @@ impl AuditEvent {
             feed_age_s: None,
             count: None,
             detail: None,
+            feed: Vec::new(),
         }
     }
 
@@ -276,11 +290,15 @@ mod tests {
             secrets: Some(SecretNames::new(["ONE", "TWO"])),
             version: Some(7),
             subject: Some(Subject { issuer: "https://id".into(), sub: "kim".into() }),
+            feed: vec![ControlChange {
+                number: 3,
+                change: RawValue::from_string(r#"{"host_revoked":{"host":"h"}}"#.into()).unwrap(),
+            }],
             ..AuditEvent::new(1_700_000_000_123, "r-1", "secret.set", Outcome::Allowed)
         };
         assert_eq!(
             String::from_utf8(event.encode().unwrap().0).unwrap(),
-            r#""t":"2023-11-14T22:13:20.123Z","request_id":"r-1","action":"secret.set","outcome":"allowed","subject":{"issuer":"https://id","sub":"kim"},"app":"a","secrets":{"count":2,"names":["ONE","TWO"]},"version":7"#
+            r#""t":"2023-11-14T22:13:20.123Z","request_id":"r-1","action":"secret.set","outcome":"allowed","subject":{"issuer":"https://id","sub":"kim"},"app":"a","secrets":{"count":2,"names":["ONE","TWO"]},"version":7,"feed":[{"number":3,"change":{"host_revoked":{"host":"h"}}}]"#
         );
     }
 
@@ -323,6 +341,7 @@ mod tests {
             feed_age_s: Some(u64::MAX),
             count: Some(u64::MAX),
             detail: long(),
+            feed: Vec::new(),
             ..AuditEvent::new(0, long().unwrap(), "secret.update", Outcome::Recovered)
         };
         let json = String::from_utf8(event.encode().unwrap().0).unwrap();

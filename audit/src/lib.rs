@@ -96,11 +96,11 @@ mod tests;
 pub use aside::{SetAside, is_set_aside, set_aside};
 pub use checkpoint::{Checkpoint, Revision};
 pub use error::{AuditError, AuditOpenError, Fault, Finding};
-pub use event::{ANCESTORS_MAXIMUM, AuditEvent, EncodedEvent, Outcome, SecretNames, Subject};
+pub use event::{ANCESTORS_MAXIMUM, AuditEvent, ControlChange, EncodedEvent, Outcome, SecretNames, Subject};
 pub use log::{
     AuditKeys, AuditLog, AuditSettings, Clock, DurableCheckpoint, KnownCheckpoint, Opened, Resume, Tail,
 };
 pub use open::{check_directory, check_end, logged_node};
 pub use search::Searched;
 pub use stats::AuditStats;
-pub use verify::{Report, VerifyKeys, verify_lines, verify_log};
+pub use verify::{Report, VerifiedLine, VerifyKeys, verify_all_lines, verify_lines, verify_log};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use petsem_keys::AuditMacKey;
 
-use crate::checkpoint::Revision;
+use crate::checkpoint::{Checkpoint, Revision};
 use crate::error::{Fault, Finding};
 use crate::log::KnownCheckpoint;
 use crate::segment::{self, LineReader, Next};
@@ -80,7 +80,16 @@ pub fn verify_log(directory: &Path, keys: VerifyKeys) -> Result<Report, Finding>
     verify_lines(directory, keys, &mut |_| ())
 }
 
-/// [`verify_log`], which also passes each line as JSON to `show` once it is verified.
+/// A verified line.
+#[derive(Debug)]
+pub enum VerifiedLine<'a> {
+    /// An event, as a JSON object, with the number of its line.
+    Event(u64, &'a [u8]),
+    /// A checkpoint.
+    Checkpoint(&'a Checkpoint),
+}
+
+/// [`verify_log`], which also passes each event as JSON to `show` once it is verified.
 ///
 /// # Errors
 /// As [`verify_log`]; the lines before it were passed to `show`.
@@ -88,6 +97,23 @@ pub fn verify_lines(
     directory: &Path,
     keys: VerifyKeys,
     show: &mut dyn FnMut(&[u8]),
+) -> Result<Report, Finding> {
+    let mut events = |line: VerifiedLine<'_>| {
+        if let VerifiedLine::Event(_, json) = line {
+            show(json);
+        }
+    };
+    verify_all_lines(directory, keys, &mut events)
+}
+
+/// [`verify_lines`], which passes checkpoints, too.
+///
+/// # Errors
+/// As [`verify_lines`].
+pub fn verify_all_lines(
+    directory: &Path,
+    keys: VerifyKeys,
+    show: &mut dyn FnMut(VerifiedLine<'_>),
 ) -> Result<Report, Finding> {
     let unreadable =
         |source| Finding { file: directory.to_owned(), line: 0, fault: Fault::Unreadable(source) };
@@ -134,7 +160,7 @@ fn read_segment(
     is_last: bool,
     walker: &mut Walker,
     recovered: &mut Vec<u64>,
-    show: &mut dyn FnMut(&[u8]),
+    show: &mut dyn FnMut(VerifiedLine<'_>),
 ) -> Result<(), Fault> {
     let mut reader = LineReader::open(path, 0).map_err(Fault::Unreadable)?;
     let mut looks = 0;
@@ -143,8 +169,9 @@ fn read_segment(
         match reader.read_next().map_err(Fault::Unreadable)? {
             Next::Line(bytes) => {
                 let line = walker.step(bytes)?;
-                if !line.is_checkpoint() {
-                    show(&line.fields_json());
+                match Checkpoint::of(&line) {
+                    Some(checkpoint) => show(VerifiedLine::Checkpoint(&checkpoint)),
+                    None => show(VerifiedLine::Event(line.number, &line.fields_json())),
                 }
                 if line.is_recovered() && recovered.len() < RECOVERED_MAXIMUM {
                     recovered.push(line.number);

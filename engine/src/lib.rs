@@ -31,6 +31,7 @@
 //! | `boot` | the discharger, boots, renewals, polls |
 //! | `tokens` | minting and revoking tokens |
 //! | `approvals` | changes that need a second person, break-glass |
+//! | `rollback` | accepts an older copy of the store when the newer one is lost |
 //! | `installation`, `development`, `recovery`, `verify`, `stats` | creating an installation, `petsem dev`, lost audit lines, verification of a store, counters |
 //!
 //! # Authorization is a type
@@ -68,6 +69,7 @@ mod node_commands;
 mod records;
 mod recovery;
 mod request;
+mod rollback;
 mod secret_keys;
 mod secrets;
 mod stats;
@@ -97,7 +99,8 @@ pub use keyring::open_list::{OpenList, PlannedSeals, Unavailable};
 pub use keyring::replacement::audit_keys::nodes_with_old_keys;
 pub use keyring::replacement::row_macs::{RowMacs, check_control_state, replace_row_macs, row_macs};
 pub use keyring::replacement::{
-    CompromisedSeal, EndedDischarger, ReplacedKeys, ReplacementStep, ReportProgress,
+    AcceptedLines, CompromisedSeal, EndedDischarger, ReplacedKeys, ReplacementStep, ReportProgress,
+    UnfinishedReplacement,
 };
 pub use keyring::root_key::{PlannedRoot, RotatedRoot, plan_new_root};
 pub use keyring::rotation::follow_rotations;
@@ -113,6 +116,10 @@ pub use node_commands::{NodeAnswer, NodeCommand};
 pub use records::RecordCodec;
 pub use recovery::missing_from_store;
 pub use request::{AuditRecord, Peer, new_request_id};
+pub use rollback::{
+    EndingPolicy, LostChange, LostChanges, Repeated, begin_acceptance, find_lost_changes,
+    lost_changes_between,
+};
 pub use secret_keys::{KeyQuery, KeyRequest};
 pub use secrets::read::{ReadQuery, Reader};
 pub use stats::{EngineStats, IssuerStats};

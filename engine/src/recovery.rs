@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use data_encoding::HEXLOWER;
 use petsem_api::RequestId;
-use petsem_audit::{AuditError, AuditEvent, DurableCheckpoint, EncodedEvent, Outcome, Tail};
+use petsem_audit::{AuditError, AuditEvent, DurableCheckpoint, EncodedEvent, Outcome, Revision};
 use petsem_store::{RecordKind, Store};
 
 use crate::engine::Engine;
@@ -19,22 +19,23 @@ use crate::records::{CheckpointRow, FeedHeadRow, IntegrityFault, NodeRow, Signed
 /// more than that may let a row that was put back have a second line.
 const LONGEST_REQUEST: u64 = 10 * 60 * 1000;
 
-/// What this node's audit log has seen and the store lacks: the store was rolled back, or is another store. `None` if
-/// nothing is missing.
+/// What this node's audit log has seen by its checkpoints and the store lacks: the store was rolled back, or is another
+/// store. `None` if nothing is missing.
 ///
 /// # Errors
 /// The store cannot be read, or the head of the control feed is not what was written.
 pub async fn missing_from_store(
     store: &dyn Store,
     unlocked: &Unlocked,
-    tail: &Tail,
+    seen_revision: Option<Revision>,
+    seen_feed: Option<u64>,
 ) -> Result<Option<String>, Failure> {
-    if let Some(seen) = tail.seen_revision
+    if let Some(seen) = seen_revision
         && store.mark(seen.revision).await? != Some(seen.mark)
     {
         return Ok(Some(messages::revision(seen.revision)));
     }
-    let Some(seen) = tail.seen_feed else { return Ok(None) };
+    let Some(seen) = seen_feed else { return Ok(None) };
     let head = read_row::<FeedHeadRow>(store, &unlocked.codec, &[]).await?.transpose()?;
     let number = head.map_or(0, |row| row.content.number);
     Ok((number < seen).then(|| messages::control_change(seen)))

@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 
 use petsem_api::{ErrorCode, HostId, RequestId};
-use petsem_audit::{AuditEvent, EncodedEvent, Outcome, SecretNames, Subject};
+use petsem_audit::{AuditEvent, ControlChange, EncodedEvent, Outcome, SecretNames, Subject};
 use petsem_policy::evaluate::Claims;
 use petsem_policy::{Exchanged, Token};
+use serde_json::value::to_raw_value;
 
 use crate::clock::Timestamp;
 use crate::entropy;
 use crate::error::Failure;
 use crate::messages;
+use crate::records::FeedRow;
 use crate::tenancy::found::FoundApp;
 
 /// The event of a change that cannot be described. Never empty: an empty line means that a change needs none.
@@ -162,6 +164,21 @@ impl AuditRecord {
     /// Sets the revision of a committed change, whose audit line is pending.
     pub(crate) fn committed(&mut self, revision: u64) {
         self.revision = Some(revision);
+    }
+
+    /// How many control changes the record has.
+    pub(crate) fn control_changes(&self) -> usize {
+        self.event.feed.len()
+    }
+
+    /// Sets the control changes after the first `kept`: these, numbered from `first`.
+    pub(crate) fn set_control_changes(&mut self, kept: usize, first: u64, rows: &[FeedRow]) {
+        self.event.feed.truncate(kept);
+        let changes = (first..).zip(rows).filter_map(|(number, row)| {
+            // Each has a JSON form: it is what the feed stores.
+            Some(ControlChange { number, change: to_raw_value(row).ok()? })
+        });
+        self.event.feed.extend(changes);
     }
 
     /// Notes that the committed change is in the control feed.

@@ -177,6 +177,23 @@ impl Engine {
         Ok(Deleted { version, not_found: false })
     }
 
+    /// Deletes a key, if the app has it, once that is decided.
+    pub(crate) async fn remove_secret_key(
+        &self,
+        audit: &mut AuditRecord,
+        app: AppId,
+        name: &SecretKeyName,
+    ) -> Result<bool, Failure> {
+        let _turn = self.app_turn(app).await;
+        let (app, keys) = self.secret_keys_of(self.current_app(app).await?).await?;
+        if !keys.keys.contains_key(name) {
+            return Ok(false);
+        }
+        let change = KeyChange { name, write: &KeyWrite::Delete, author: "node", now: self.now() };
+        self.write_secret_key(audit, &app, keys, &change).await?;
+        Ok(true)
+    }
+
     /// Encrypts with a key.
     ///
     /// # Errors

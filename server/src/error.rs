@@ -74,9 +74,9 @@ pub enum StartError {
     /// The store is older than the state that this node's audit log recorded, or is another store.
     #[error(
         "integrity: the store lacks {what}, which this node's audit log recorded: an older copy was restored, or it is \
-         another store\nrevocations may be missing, so it is not served; put the newer database back; if it is lost, put a \
-         copy of the data directory and the audit directory back, both of one time (docs/copies.md): what came after that \
-         is lost, so revoke again what was revoked since"
+         another store\nrevocations may be missing, so it is not served; put the newer database back; if it is lost, \
+         `petsem operator accept-rollback` shows what this copy lacks, asks, takes away again what was revoked since, and \
+         ends all tokens (docs/copies.md)"
     )]
     RolledBack {
         /// What the store lacks.

@@ -77,6 +77,7 @@ pub use disks::DiskSpace;
 pub use error::{ServeError, SettingsError, StartError};
 pub use listener::serve::{Bound, serve};
 pub use operator::accept_loss::{accept_loss, audit_loss};
+pub use operator::accept_rollback::{AcceptedRollback, accept_rollback, rollback_to_accept};
 pub use operator::approve::approve_with_seal;
 pub use operator::compromised::{Compromised, remove_compromised};
 pub use operator::deny::{Denied, deny};
@@ -96,8 +97,8 @@ pub use operator::unseal_input::UnsealInput;
 pub use operator::verify::{verify_audit, verify_store};
 pub use petsem_audit as audit;
 pub use petsem_engine::{
-    AppBehind, CompromisedSeal, EndedDischarger, KeepShares, ReplacedKeys, ReplacementStep, ReportProgress,
-    RotatedRoot, SealInfo, StoreReport, StoreStatus,
+    AppBehind, CompromisedSeal, EndedDischarger, EndingPolicy, KeepShares, LostChange, LostChanges, Repeated,
+    ReplacedKeys, ReplacementStep, ReportProgress, RotatedRoot, SealInfo, StoreReport, StoreStatus,
 };
 pub use petsem_seals::{NewShare, SealSettings};
 pub use runtime::runtime;

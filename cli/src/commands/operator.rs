@@ -1,6 +1,7 @@
 //! `petsem operator`: work on the node itself, most of it while no server uses its store; and rotations, which the
 //! running server does.
 
+mod accept_rollback;
 mod approve;
 mod audit;
 mod deny;
@@ -33,6 +34,7 @@ pub(crate) enum Operator {
     Share(share::Share),
     RotateRoot(rotate_root::RotateRoot),
     Verify(verify::Verify),
+    AcceptRollback(accept_rollback::AcceptRollback),
     Owner(owner::Owner),
     Recover(recover::Recover),
     Deny(deny::Deny),
@@ -64,6 +66,7 @@ impl Operator {
             Self::Share(share) => share.run(),
             Self::RotateRoot(rotate_root) => rotate_root.run(),
             Self::Verify(verify) => verify.run(),
+            Self::AcceptRollback(accept) => accept.run(),
             Self::Owner(owner) => owner.run(),
             Self::Recover(recover) => recover.run(),
             Self::Deny(deny) => deny.run(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use petsem_seals::{PassphraseError, ShareProgress};
 use petsem_server::{
-    AttemptStatus, Compromised, ReplacementStep, RotatedRoot, SealInfo, StoreReport, TriedSeal,
+    AttemptStatus, Compromised, ReplacedKeys, ReplacementStep, RotatedRoot, SealInfo, StoreReport, TriedSeal,
     UnsealedServer,
 };
 
@@ -263,31 +263,40 @@ pub(crate) fn replacement_bar(step: ReplacementStep, done: u64, total: u64) -> S
     format!("{what}: {done} of {total}")
 }
 
-pub(crate) fn compromised_removed(done: &Compromised) -> String {
-    let Compromised { removed, seals, replaced, .. } = done;
-    let mut dischargers = String::new();
+/// What is to be done after the keys of outside dischargers were deleted; `None` if there were none.
+pub(super) fn ended_dischargers(replaced: &ReplacedKeys) -> Option<String> {
+    let mut step = "register these outside dischargers again, each with a new key (`petsem discharger add`); the keys that \
+                    they shared with petsem are deleted:"
+        .to_owned();
     for ended in &replaced.dischargers {
         let org = match &ended.org {
             Some(org) => format!("of the org {org}"),
             None => "of all orgs".to_owned(),
         };
-        dischargers.push_str(&format!("\n   {} ({org})", ended.location));
+        step.push_str(&format!("\n   {} ({org})", ended.location));
     }
-    let dischargers = match replaced.dischargers.is_empty() {
-        true => String::new(),
-        false => format!(
-            "\n6. register these outside dischargers again, each with a new key (`petsem discharger add`); the keys \
-             that they shared with petsem are deleted:{dischargers}"
-        ),
-    };
-    let invalid = match done.invalid_rows {
+    (!replaced.dischargers.is_empty()).then_some(step)
+}
+
+/// A line about the rows that got no new MAC; empty if there are none.
+pub(super) fn invalid_rows(count: u64) -> String {
+    match count {
         0 => String::new(),
         count => format!(
-            "\n{count} {} had no valid MAC before, and {} refused as before: `petsem operator verify` names the faults",
-            plural(usize::try_from(count).unwrap_or(usize::MAX), "row", "rows"),
+            "\n{} had no valid MAC before, and {} refused as before: `petsem operator verify` names the faults",
+            counted(count, "row", "rows"),
             if count == 1 { "is" } else { "are" }
         ),
+    }
+}
+
+pub(crate) fn compromised_removed(done: &Compromised) -> String {
+    let Compromised { removed, seals, replaced, .. } = done;
+    let dischargers = match ended_dischargers(replaced) {
+        Some(step) => format!("\n6. {step}"),
+        None => String::new(),
     };
+    let invalid = invalid_rows(done.invalid_rows);
     let rest = match replaced.rewrapped {
         true => "it wraps everything, and the previous version is destroyed",
         false => "the server re-wraps the rest while it runs: `petsem operator rotations`",

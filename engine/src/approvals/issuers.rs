@@ -247,7 +247,16 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Issuer, Failure> {
         principal.may_operate(audit, now)?;
-        let entry = self.issuer(id)?;
+        self.remove_issuer(audit, id).await
+    }
+
+    /// [`Self::delete_issuer`], once that is decided.
+    pub(crate) async fn remove_issuer(
+        &self,
+        audit: &mut AuditRecord,
+        id: IssuerId,
+    ) -> Result<Issuer, Failure> {
+        let (entry, now) = (self.issuer(id)?, self.now());
         let (issuer, before, at) = (entry.row.issuer.clone(), all_so_far(now), now.millis());
         audit.set_detail(messages::issuer_deleted(&described(&entry.row), &rfc3339_seconds(before)));
         let feed =

@@ -28,7 +28,7 @@ use crate::records::{
     ApprovalRow, Decision, FeedRow, IntegrityFault, ProtectedChange, RecordCodec, Row, TokenRow, expect,
     id_of_hex,
 };
-use crate::request::AuditRecord;
+use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 
 /// Greatest age of the control feed, in seconds, for decisions of a second person (design §7): a revocation may be
@@ -298,6 +298,25 @@ impl Engine {
         let decided = DecidedRequest::new(id, row, decision);
         self.commit_decision(audit, &decided, &[]).await?;
         Ok(to_wire(id, &decided.row, now))
+    }
+
+    /// Denies every request that waits or is in force. Returns how many.
+    pub(crate) async fn deny_all_requests(&self, by: &'static str) -> Result<usize, Failure> {
+        let now = self.now();
+        let mut denied = 0;
+        for (id, row) in self.all_approvals().await? {
+            if !is_active(&row.content, now) {
+                continue;
+            }
+            let mut audit = local_record(now, by);
+            self.set_audit_detail(&mut audit, id, &row.content);
+            let decision =
+                Decision { approved: false, by: by.to_owned(), tokens: Vec::new(), at: now.millis() };
+            self.commit_decision(&mut audit, &DecidedRequest::new(id, row, decision), &[]).await?;
+            self.record(&audit).await?;
+            denied += 1;
+        }
+        Ok(denied)
     }
 
     /// The row of a request, which is not from before its decision.

@@ -77,12 +77,30 @@ impl Engine {
         check: impl Fn(&Control) -> Result<(), Failure> + Send,
         fill: impl Fn(&mut Change) + Send,
     ) -> Result<u64, Failure> {
+        let (kept, before) = (audit.control_changes(), audit.revision());
+        let committed = self.commit_numbered(audit, rows, check, fill).await;
+        // Its line names only what was committed.
+        if audit.revision() == before {
+            audit.set_control_changes(kept, 0, &[]);
+        }
+        committed
+    }
+
+    async fn commit_numbered(
+        &self,
+        audit: &mut AuditRecord,
+        rows: &[FeedRow],
+        check: impl Fn(&Control) -> Result<(), Failure> + Send,
+        fill: impl Fn(&mut Change) + Send,
+    ) -> Result<u64, Failure> {
         let _guard = self.feed_lock.lock().await;
+        let kept = audit.control_changes();
         let mut replaced_at = None;
         for _ in 0..5 {
             self.refresh().await?;
             let control = self.control();
             check(&control)?;
+            audit.set_control_changes(kept, control.number + 1, rows);
             let mut change = self.change(audit);
             fill(&mut change);
             let number = match control.extend(&mut change, rows).await {

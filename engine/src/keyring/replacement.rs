@@ -1,8 +1,9 @@
 //! Replaces every key that a compromised seal could open: whoever had it and a copy of the store knows the root key,
-//! and through it all others.
+//! and through it all others. The same follows when an older copy of the store is accepted: others may have what the
+//! lost store signed and wrote.
 //!
-//! The change that removes the seal names the replacement in the store's own row, and the last change of the
-//! replacement removes it from there. No server starts in between, so that nothing is accepted under keys that are
+//! The change that begins it names the replacement in the store's own row, and the last change of the replacement
+//! removes it from there. No server starts in between, so that nothing is accepted under keys that are
 //! about to end. The command that began it continues it after a kill: what an older version of the keyring wraps is
 //! not replaced yet, so the rows themselves show the progress.
 
@@ -23,7 +24,7 @@ use crate::error::Failure;
 use crate::keyring::seal_list::names_seal;
 use crate::keyring::unlock::Unlocked;
 use crate::messages;
-use crate::records::{FeedRow, StoreRow, expect};
+use crate::records::{FeedRow, ReplacementCause, StoreRow, expect};
 use crate::request::local_record;
 
 /// How often the progress of a re-wrap is reported.
@@ -60,6 +61,26 @@ impl CompromisedSeal {
     }
 }
 
+/// Why a replacement of all keys has begun and is not finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnfinishedReplacement {
+    /// This seal was removed.
+    Removal(CompromisedSeal),
+    /// An older copy of the store was accepted.
+    Rollback,
+}
+
+/// Where the audit log has what an accepted copy lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedLines {
+    /// The last line that the copy is not behind.
+    pub(crate) after_line: u64,
+    /// The last line of the lost changes.
+    pub(crate) last_line: u64,
+    /// The number of the copy's last control change.
+    pub(crate) after_change: u64,
+}
+
 /// An outside discharger whose key was deleted.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct EndedDischarger {
@@ -81,10 +102,25 @@ pub struct ReplacedKeys {
 }
 
 impl Unlocked {
-    /// The seal whose removal is not finished: not all keys that it could open are replaced.
-    pub fn unfinished_removal(&self) -> Option<CompromisedSeal> {
-        let row = self.replacement.as_ref()?;
-        Some(CompromisedSeal { id: row.seal.clone(), description: row.description.clone() })
+    /// Why not all keys are replaced that must be, if a replacement has begun.
+    pub fn unfinished_replacement(&self) -> Option<UnfinishedReplacement> {
+        match &self.replacement.as_ref()?.cause {
+            ReplacementCause::Seal { id, description } => {
+                let seal = CompromisedSeal { id: id.clone(), description: description.clone() };
+                Some(UnfinishedReplacement::Removal(seal))
+            }
+            ReplacementCause::Rollback { .. } => Some(UnfinishedReplacement::Rollback),
+        }
+    }
+
+    /// The lines of the audit log whose changes the accepted copy lacks.
+    pub fn accepted_lines(&self) -> Option<AcceptedLines> {
+        match self.replacement.as_ref()?.cause {
+            ReplacementCause::Rollback { after_line, last_line, after_change } => {
+                Some(AcceptedLines { after_line, last_line, after_change })
+            }
+            ReplacementCause::Seal { .. } => None,
+        }
     }
 }
 
@@ -147,8 +183,19 @@ impl Engine {
         let store = self.store_row().await?;
         let replacement = store.content.replacement.clone().ok_or_else(messages::no_replacement)?;
         let now = self.now();
-        let mut audit = local_record(now, "operator.seal.compromised");
-        audit.set_detail(messages::keys_replaced(&replacement.seal, &replacement.description));
+        let mut audit = match &replacement.cause {
+            ReplacementCause::Seal { id, description } => {
+                let mut audit = local_record(now, "operator.seal.compromised");
+                audit.set_detail(messages::keys_replaced(id, description));
+                audit
+            }
+            ReplacementCause::Rollback { after_line, last_line, .. } => {
+                let mut audit = local_record(now, "operator.accept_rollback");
+                let epoch = store.content.epoch;
+                audit.set_detail(messages::rollback_accepted(epoch, *after_line, *last_line));
+                audit
+            }
+        };
         let feed = [FeedRow::StoreSet { version: store.version + 1, at: now.millis() }];
         let content = StoreRow { replacement: None, ..store.content };
         self.commit_control(&mut audit, &feed, |change| {

@@ -13,7 +13,7 @@ use crate::keyring::open_list::{OpenList, Unavailable, may_remove};
 use crate::keyring::seal_list::{SealInfo, SealRows, info, seal_failed};
 use crate::keyring::unlock::{SealSources, SealedRows, UnlockError, Unlocked};
 use crate::messages;
-use crate::records::{KeyringKeyRow, ReplacementRow, SealRow, StoreRow, id_of};
+use crate::records::{KeyringKeyRow, ReplacementCause, ReplacementRow, SealRow, StoreRow, id_of};
 use crate::request::local_record;
 
 /// The result of a rotation of the root key.
@@ -65,8 +65,10 @@ pub async fn plan_new_root(
         Some(which) => {
             let (id, row) = list.find(which)?;
             Some(ReplacementRow {
-                seal: HEXLOWER.encode(id),
-                description: row.content.description.clone(),
+                cause: ReplacementCause::Seal {
+                    id: HEXLOWER.encode(id),
+                    description: row.content.description.clone(),
+                },
                 keyring_version: list.store.content.keyring_version,
                 old_row_mac_key: Vec::new(),
                 dischargers: Vec::new(),

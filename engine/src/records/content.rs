@@ -69,15 +69,13 @@ pub(crate) struct StoreRow {
     pub(crate) created_at: u64,
 }
 
-/// A replacement of all keys that a compromised seal could open. While the store's row has it, no server starts.
+/// A replacement of all keys. While the store's row has it, no server starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplacementRow {
-    /// The id of the removed seal, hex.
-    pub(crate) seal: String,
-    /// Which one it was, for people.
-    pub(crate) description: String,
-    /// The version of the keyring when it began. What this version or an older one wraps was known to the seal.
+    /// What it follows.
+    pub(crate) cause: ReplacementCause,
+    /// The version of the keyring when it began. What this version or an older one wraps is to be replaced.
     pub(crate) keyring_version: u32,
     /// The row-MAC key from before under the keyring's new version; empty unless rows have MACs by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "base64")]
@@ -85,6 +83,28 @@ pub(crate) struct ReplacementRow {
     /// The outside dischargers whose keys were deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) dischargers: Vec<EndedDischargerRow>,
+}
+
+/// Why all keys are replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ReplacementCause {
+    /// A seal was removed because others may have it.
+    Seal {
+        /// Its id, hex.
+        id: String,
+        /// Which one it was, for people.
+        description: String,
+    },
+    /// An older copy of the store was accepted. Others may have what the lost store signed and wrote.
+    Rollback {
+        /// The last line of the audit log that the store is not behind.
+        after_line: u64,
+        /// The last line of the log.
+        last_line: u64,
+        /// The number of the last control change before the lost ones.
+        after_change: u64,
+    },
 }
 
 /// An outside discharger whose key was deleted by a replacement.

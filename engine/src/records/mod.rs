@@ -25,8 +25,8 @@ pub(crate) use bundle::{Bundle, BundleError, Details, Entry, StoredValue};
 pub(crate) use content::{
     AppHead, AppNameRow, AppRotationRow, AppState, ChainEndRow, ChainRow, CheckpointRow, DischargerRow,
     EndedDischargerRow, FeedHeadRow, FeedRow, IssuerRow, KekRow, KeyringKeyRow, NodeRow, OrgAppRow,
-    OrgNameRow, OrgRow, PolicyRow, ReplacementRow, SealRow, SecretKeyRow, SecretKeysRow, SigningKeyRow,
-    StoreRow, TokenRow,
+    OrgNameRow, OrgRow, PolicyRow, ReplacementCause, ReplacementRow, SealRow, SecretKeyRow, SecretKeysRow,
+    SigningKeyRow, StoreRow, TokenRow,
 };
 pub(crate) use control::{
     AppEntry, ControlEntry, Directory, EntryKey, FAN_OUT, KeyringVersions, LONGEST_RENEWAL, OrgEntry, Page,
@@ -152,7 +152,7 @@ impl RecordCodec {
     }
 
     /// The store's epoch.
-    pub(crate) fn epoch(&self) -> u64 {
+    pub fn epoch(&self) -> u64 {
         self.epoch
     }
 

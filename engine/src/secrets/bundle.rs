@@ -225,7 +225,7 @@ impl Engine {
             return Ok(None);
         }
         check_bundle(&bundle)?;
-        let sealed = self.seal_version(app, &kek, &bundle.encode(), |_| ())?;
+        let sealed = self.seal_version(app, &kek, &bundle.encode(), version, |_| ())?;
         Ok(Some(NextVersion { secrets, values, ..sealed }))
     }
 
@@ -237,7 +237,14 @@ impl Engine {
         fill: impl FnOnce(&mut AppHead),
     ) -> Result<NextVersion, Failure> {
         let plaintext = self.open_bundle(app)?;
-        self.seal_version(app, kek, &plaintext, fill)
+        self.seal_version(app, kek, &plaintext, app.head.app_version + 1, fill)
+    }
+
+    /// Seals the same secrets as the version after `seen`, which is later than the app's own.
+    pub(crate) fn reseal_after(&self, app: &FoundApp, seen: u64) -> Result<NextVersion, Failure> {
+        let kek = self.kek(app, app.head.kek_version)?;
+        let plaintext = self.open_bundle(app)?;
+        self.seal_version(app, &kek, &plaintext, seen.saturating_add(1), |_| ())
     }
 
     fn seal_version(
@@ -245,9 +252,9 @@ impl Engine {
         app: &FoundApp,
         kek: &AppKek,
         bundle: &[u8],
+        version: u64,
         fill: impl FnOnce(&mut AppHead),
     ) -> Result<NextVersion, Failure> {
-        let version = app.head.app_version + 1;
         let epoch = self.codec.epoch();
         let context = bundle_context(app, epoch, version);
         let sealed = kek.seal(&mut entropy::rng(), bundle, &context).map_err(Failure::internal)?;

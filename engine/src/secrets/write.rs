@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use petsem_api::{
-    AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, MAX_VALUE, RollbackRequest, SecretName,
-    SetSecret, SetSecretResponse,
+    AppId, AppRef, AppSecret, BulkUpdate, BulkUpdateResponse, Deleted, MAX_VALUE, RollbackRequest,
+    SecretName, SetSecret, SetSecretResponse,
 };
 use petsem_policy::Action;
 use petsem_store::{AppPart, CommitError, RecordKind};
@@ -125,6 +125,23 @@ impl Engine {
         let update = Update { amendments, expected_version: wanted.expected_version, now };
         // By id: another app may have the name by now.
         self.update(audit, principal, &AppRef::Id(app.id), &update).await?.into_one()
+    }
+
+    /// Gives an app the version after `seen`, with the same secrets.
+    pub(crate) async fn continue_after(
+        &self,
+        audit: &mut AuditRecord,
+        app: AppId,
+        seen: u64,
+    ) -> Result<(), Failure> {
+        let _turn = self.app_turn(app).await;
+        let app = self.with_part(self.current_app(app).await?, AppPart::Bundle).await?;
+        let next = self.reseal_after(&app, seen)?;
+        audit.set_version(next.version);
+        let mut change = self.change(audit);
+        next.put_into(&mut change);
+        self.commit(audit, change).await?;
+        Ok(())
     }
 
     /// Decides on every name that changes, then changes all of them, or nothing.

@@ -114,6 +114,11 @@ impl Engine {
         app: &AppRef,
     ) -> Result<DeletedApp, Failure> {
         let id = self.app_for(principal, audit, app, AppPart::Head, &[(Action::Delete, None)]).await?.id;
+        self.remove_app(audit, id).await
+    }
+
+    /// [`Self::delete_app`], once that is decided.
+    pub(crate) async fn remove_app(&self, audit: &mut AuditRecord, id: AppId) -> Result<DeletedApp, Failure> {
         let _turn = self.app_turn(id).await;
         // Read under the app's lock: a concurrent set has ended.
         let app = self.current_app(id).await?;

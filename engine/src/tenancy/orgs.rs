@@ -105,6 +105,12 @@ impl Engine {
     ) -> Result<OrgId, Failure> {
         principal.may_operate(audit, now)?;
         let org = self.find_org(org).await?.ok_or_else(messages::no_such_org)?;
+        self.remove_org(audit, &org).await?;
+        Ok(org.id)
+    }
+
+    /// [`Self::delete_org`], once that is decided.
+    pub(crate) async fn remove_org(&self, audit: &mut AuditRecord, org: &FoundOrg) -> Result<(), Failure> {
         audit.set_org(org.id);
         // From the control state: others may have deleted the rows that list its apps.
         if self.control().org(org.id).await?.apps > 0 {
@@ -121,7 +127,7 @@ impl Engine {
             change.erases = true;
         })
         .await?;
-        Ok(org.id)
+        Ok(())
     }
 
     /// The org that a request names, if the principal may do this there.

@@ -11,7 +11,9 @@ use crate::keyring::replacement::audit_keys::nodes_with_old_keys;
 use crate::keyring::replacement::row_macs::{RowMacs, check_control_state, replace_row_macs, row_macs};
 use crate::keyring::state::owned;
 use crate::lab::{Lab, StoppedLab};
-use crate::records::{DischargerRow, FeedRow, OrgNameRow, ReplacementRow, SigningKeyRow, StoreRow, expect};
+use crate::records::{
+    DischargerRow, FeedRow, OrgNameRow, ReplacementCause, ReplacementRow, SigningKeyRow, StoreRow, expect,
+};
 use crate::request::local_record;
 
 /// An installation with an org, and a control state of several pages, whose removal of a seal has begun.
@@ -30,8 +32,7 @@ async fn begun() -> Lab {
     assert!(engine.store.count(RecordKind::ControlPage).await.unwrap() > 8);
     let store = engine.store_row().await.unwrap();
     let replacement = Some(ReplacementRow {
-        seal: "00".repeat(16),
-        description: "a lost seal".to_owned(),
+        cause: ReplacementCause::Seal { id: "00".repeat(16), description: "a lost seal".to_owned() },
         keyring_version: store.content.keyring_version,
         old_row_mac_key: Vec::new(),
         dischargers: Vec::new(),
@@ -106,7 +107,7 @@ async fn nothing_has_a_mac_by_the_old_key_and_the_control_state_is_the_same() {
         assert!(matches!(engine.control().signing_key(key.as_bytes()).await, Err(NoKey::Revoked)));
     }
     let left = engine.store_row().await.unwrap().content.replacement;
-    assert_eq!(left.map(|row| row.seal), None);
+    assert_eq!(left.map(|row| row.cause), None);
     let report = lab.restarted().await.verified().await;
     assert!(report.is_good(), "{report:?}");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use petsem_api::ErrorCode;
-use petsem_engine::{CompromisedSeal, Failure};
+use petsem_engine::{CompromisedSeal, Failure, UnfinishedReplacement};
 use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND};
 
 use crate::error::StartError;
@@ -135,13 +135,36 @@ pub(crate) fn root_key_in_use() -> StartError {
     )
 }
 
-/// The store is between the removal of a compromised seal and the end of what follows from it.
-pub(crate) fn removal_unfinished(removed: &CompromisedSeal) -> StartError {
-    let CompromisedSeal { id, description } = removed;
+/// The store is between the begin of a replacement of all keys and its end.
+pub(crate) fn replacement_unfinished(unfinished: &UnfinishedReplacement) -> StartError {
+    refused(match unfinished {
+        UnfinishedReplacement::Removal(CompromisedSeal { id, description }) => format!(
+            "the compromised seal {id} ({description}) is removed, but not all keys that it could open are replaced; no \
+             server starts before they are\nfinish it: `petsem operator seal remove --compromised --yes {id}`"
+        ),
+        UnfinishedReplacement::Rollback => "an older database was accepted, but not all keys are replaced; no server \
+                                            starts before they are\nfinish it: `petsem operator accept-rollback --yes`"
+            .to_owned(),
+    })
+}
+
+/// The older database is accepted, and then this happened.
+pub(crate) fn acceptance_interrupted(error: &dyn Display) -> StartError {
     refused(format!(
-        "the compromised seal {id} ({description}) is removed, but not all keys that it could open are replaced; no \
-         server starts before they are\nfinish it: `petsem operator seal remove --compromised --yes {id}`"
+        "the older database is accepted, but not all keys are replaced: {error}\nno server starts before they are; correct \
+         that, then repeat `petsem operator accept-rollback --yes`"
     ))
+}
+
+pub(crate) fn not_rolled_back() -> StartError {
+    refused(
+        "the database has all that this node's audit log has seen, so there is no older copy to accept; nothing was \
+         changed\nstart the server",
+    )
+}
+
+pub(crate) fn store_in_use() -> StartError {
+    refused("a server holds the store; nothing was changed\nstop it, and repeat this command")
 }
 
 /// The removal of another seal must be finished first.

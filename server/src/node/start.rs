@@ -9,7 +9,8 @@ use getrandom::SysRng;
 use petsem_audit::{self as audit, AuditLog, DurableCheckpoint};
 use petsem_engine::{
     AuditRecord, Engine, EngineParts, Failure, MOST_KEYRING_VERSIONS, MOST_SEALS, NodeKeys, OpenedBy,
-    SealedRows, Timestamp, Unlocked, missing_from_store, scrubbed, unlock, unlock_rows,
+    SealedRows, Timestamp, UnfinishedReplacement, Unlocked, missing_from_store, scrubbed, unlock,
+    unlock_rows,
 };
 use petsem_outbound::OutboundClient;
 use petsem_store::{RecordKind, SqliteOptions, SqliteStore, SqliteView, Store};
@@ -156,13 +157,13 @@ pub(crate) async fn start_unlocked(
     store: Arc<dyn Store>,
     unlocked: Unlocked,
 ) -> Result<Started, StartError> {
-    match unlocked.unfinished_removal() {
-        Some(removed) => Err(messages::removal_unfinished(&removed)),
+    match unlocked.unfinished_replacement() {
+        Some(unfinished) => Err(messages::replacement_unfinished(&unfinished)),
         None => start_replacing(settings, store, unlocked).await,
     }
 }
 
-/// [`start_unlocked`], for the command that replaces the keys of a compromised seal: what it replaces still counts.
+/// [`start_unlocked`], for the commands that replace all keys: what they replace still counts.
 pub(crate) async fn start_replacing(
     settings: Settings,
     store: Arc<dyn Store>,
@@ -172,7 +173,8 @@ pub(crate) async fn start_replacing(
         return Err(StartError::Development);
     }
     let outbound = OutboundClient::new(&settings.outgoing).map_err(StartError::Outgoing)?;
-    let is_replacing = unlocked.unfinished_removal().is_some();
+    let unfinished = unlocked.unfinished_replacement();
+    let is_replacing = unfinished.is_some();
     let opened_by = unlocked.opened_by.clone();
     let node = node(&settings, &*store, &unlocked).await;
     let (node, keys) = node.map_err(|error| explained(&settings, error))?;
@@ -180,7 +182,10 @@ pub(crate) async fn start_replacing(
     let opened = open_audit(&settings, node, Some(keys))?;
     let audit::Opened { log, tail, checkpoints } = opened;
     // Before the engine gives the log the store's position: otherwise the next start would not detect it.
-    if let Some(what) = missing_from_store(&*store, &unlocked, &tail).await? {
+    // An acceptance that has begun knows what the store lacks.
+    let is_accepted = matches!(unfinished, Some(UnfinishedReplacement::Rollback));
+    let missing = missing_from_store(&*store, &unlocked, tail.seen_revision, tail.seen_feed).await?;
+    if let Some(what) = missing.filter(|_| !is_accepted) {
         return Err(StartError::RolledBack { what });
     }
     let parts = EngineParts {

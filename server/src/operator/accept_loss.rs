@@ -53,7 +53,7 @@ pub async fn accept_loss(settings: &Settings) -> Result<String, StartError> {
 async fn accept_without_server(settings: &Settings) -> Result<String, StartError> {
     let store = open_installed(settings).await?;
     let unlocked = unlock_store(settings, &*store).await?;
-    if unlocked.unfinished_removal().is_some() {
+    if unlocked.unfinished_replacement().is_some() {
         // No engine starts on such a store. The command that finishes the removal of the seal needs its log.
         let accepted = replace_lost_log(settings, &*store, &unlocked).await?;
         store.close().await.map_err(Failure::internal)?;

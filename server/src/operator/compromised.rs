@@ -4,18 +4,15 @@
 //! The removal of the seal and the begin of the replacement are one change. From then on every start refuses the store
 //! and names this command, which continues after a kill.
 
-use petsem_audit::{AuditOpenError, DurableCheckpoint, KnownCheckpoint, Opened, is_set_aside, set_aside};
 use petsem_engine::{
-    CompromisedSeal, Engine, Failure, NodeKeys, ReplacedKeys, ReportProgress, RowMacs, SealInfo, Timestamp,
-    UnlockError, Unlocked, begin_new_chain, check_control_state, nodes_with_old_keys, replace_row_macs,
-    row_macs,
+    CompromisedSeal, Failure, ReplacedKeys, ReportProgress, SealInfo, UnfinishedReplacement,
+    check_control_state,
 };
-use petsem_store::Store;
 
 use crate::error::StartError;
 use crate::messages;
-use crate::node::identity::node;
-use crate::node::start::{open_audit, start, start_replacing, stop_after, unlock_store, with_store};
+use crate::node::start::{start, stop_after, unlock_store};
+use crate::operator::replacement::{replace, with_keys};
 use crate::operator::root_key::{hold_stopped, new_root};
 use crate::operator::seals::list_seals;
 use crate::settings::Settings;
@@ -46,8 +43,13 @@ pub async fn remove_compromised(
     // Nothing else uses the store, so nothing has to be left for it.
     let settings = &Settings { rewraps_per_second: u32::MAX, ..settings.clone() };
     let removed = match unfinished(settings).await? {
-        Some(removed) if removed.is_meant_by(which) => removed,
-        Some(other) => return Err(messages::another_removal_unfinished(which, &other)),
+        Some(UnfinishedReplacement::Removal(removed)) if removed.is_meant_by(which) => removed,
+        Some(UnfinishedReplacement::Removal(other)) => {
+            return Err(messages::another_removal_unfinished(which, &other));
+        }
+        Some(other @ UnfinishedReplacement::Rollback) => {
+            return Err(messages::replacement_unfinished(&other));
+        }
         None => remove(settings, which).await?,
     };
     let replaced = replace(settings, report).await;
@@ -56,12 +58,12 @@ pub async fn remove_compromised(
     Ok(Compromised { removed, seals: list_seals(settings).await?, replaced, invalid_rows })
 }
 
-/// The seal whose removal has begun and is not finished.
-async fn unfinished(settings: &Settings) -> Result<Option<CompromisedSeal>, StartError> {
+/// What has begun and is not finished.
+async fn unfinished(settings: &Settings) -> Result<Option<UnfinishedReplacement>, StartError> {
     let store = hold_stopped(settings).await?;
     let unlocked = unlock_store(settings, &*store).await;
     store.close().await.map_err(Failure::internal)?;
-    Ok(unlocked?.unfinished_removal())
+    Ok(unlocked?.unfinished_replacement())
 }
 
 /// Begins: what can stop a replacement half-way is checked before the seal is removed.
@@ -70,95 +72,8 @@ async fn remove(settings: &Settings, which: &str) -> Result<CompromisedSeal, Sta
     stop_after(started, async |engine| engine.finish_keyring_rotation().await).await??;
     with_keys(settings, async |store, unlocked| check_control_state(store, unlocked).await).await?;
     new_root(settings, &[], Some(which)).await?;
-    let begun = with_keys(settings, async |_, unlocked| Ok(unlocked.unfinished_removal())).await?;
-    begun.ok_or_else(messages::removal_vanished)
-}
-
-/// Replaces what is not replaced yet. Returns how many rows had no valid MAC.
-async fn replace(settings: &Settings, report: ReportProgress<'_>) -> Result<(u64, ReplacedKeys), StartError> {
-    // Each engine is started with the keys that the step before it left.
-    let mut invalid_rows = 0;
-    let step = with_keys(settings, async |store, unlocked| row_macs(store, unlocked).await).await?;
-    if matches!(step, RowMacs::Old | RowMacs::Begun) {
-        // It also writes the audit lines that a kill kept from the log, while the key of their MACs is there.
-        replacing(settings, async |engine| engine.begin_replacement().await).await?;
+    match with_keys(settings, async |_, unlocked| Ok(unlocked.unfinished_replacement())).await? {
+        Some(UnfinishedReplacement::Removal(removed)) => Ok(removed),
+        Some(UnfinishedReplacement::Rollback) | None => Err(messages::removal_vanished()),
     }
-    if step != RowMacs::New {
-        let store = hold_stopped(settings).await?;
-        let unlocked = unlock_store(settings, &*store).await?;
-        let (this, _) = node(settings, &*store, &unlocked).await?;
-        let replaced = replace_row_macs(&*store, &unlocked, this, report).await;
-        invalid_rows = replaced.map_err(|error| settings.unlock_failed(error))?;
-        store.close().await.map_err(Failure::internal)?;
-    }
-    replace_audit_keys(settings).await?;
-    let replaced = replacing(settings, async |engine| engine.replace_keys(report).await).await?;
-    Ok((invalid_rows, replaced))
-}
-
-/// Opens the store and its keys, works with them, and closes it.
-async fn with_keys<T>(
-    settings: &Settings,
-    work: impl AsyncFnOnce(&dyn Store, &Unlocked) -> Result<T, UnlockError>,
-) -> Result<T, StartError> {
-    with_store(settings, async |store| {
-        let unlocked = unlock_store(settings, store).await?;
-        work(store, &unlocked).await.map_err(|error| settings.unlock_failed(error))
-    })
-    .await
-}
-
-/// Ends the chain of this node's audit log, and those of other nodes of the store, so that new ones begin.
-async fn replace_audit_keys(settings: &Settings) -> Result<(), StartError> {
-    let failed = |error| settings.unlock_failed(error);
-    let store = hold_stopped(settings).await?;
-    let unlocked = unlock_store(settings, &*store).await?;
-    let (this, keys) = node(settings, &*store, &unlocked).await?;
-    let mut keys = Some(keys);
-    for id in nodes_with_old_keys(&*store, &unlocked).await.map_err(failed)? {
-        let (end, last_segment) = match keys.take_if(|_| id == this) {
-            Some(keys) => end_log(settings, this, keys).await?,
-            None => (None, 0),
-        };
-        let now = Timestamp::now().millis();
-        begin_new_chain(&*store, &unlocked, id, end, last_segment, now).await.map_err(failed)?;
-    }
-    store.close().await.map_err(Failure::internal)?;
-    Ok(())
-}
-
-/// Moves the files of this node's log into a folder. Returns its end, and the highest number of a file.
-async fn end_log(
-    settings: &Settings,
-    node: [u8; 16],
-    keys: NodeKeys,
-) -> Result<(Option<KnownCheckpoint>, u64), StartError> {
-    let directory = &settings.audit.directory;
-    let chain = keys.chain;
-    // A store that was put back to before the end of its log does not get a new one.
-    let end = match open_audit(settings, node, Some(keys)) {
-        Ok(Opened { log, mut checkpoints, .. }) => {
-            log.close().await.map_err(|error| StartError::Refused(error.to_string()))?;
-            let mut end = None;
-            while let Ok(DurableCheckpoint { checkpoint, .. }) = checkpoints.try_recv() {
-                end = Some(KnownCheckpoint { line: checkpoint.line, head: checkpoint.head });
-            }
-            end
-        }
-        // A kill came after its files were moved.
-        Err(StartError::Audit(AuditOpenError::Missing { .. })) if is_set_aside(directory, chain) => None,
-        Err(error) => return Err(error),
-    };
-    let moved = set_aside(directory, chain).map_err(StartError::Audit)?;
-    Ok((end, moved.map_or(0, |moved| moved.last_segment)))
-}
-
-async fn replacing<T>(
-    settings: &Settings,
-    work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
-) -> Result<T, StartError> {
-    let store = hold_stopped(settings).await?;
-    let unlocked = unlock_store(settings, &*store).await?;
-    let started = start_replacing(settings.clone(), store, unlocked).await?;
-    Ok(stop_after(started, work).await??)
 }

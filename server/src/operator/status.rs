@@ -112,9 +112,9 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
     let unlocked = unlock_rows(&settings.seal_sources(), rows.clone()).await;
     let (checked, would_open) = match unlocked.map_err(|error| settings.unlock_failed(error)) {
         Ok(unlocked) => {
-            problems.extend(match unlocked.unfinished_removal() {
+            problems.extend(match unlocked.unfinished_replacement() {
                 // The command that finishes it needs the log, and says what is wrong with it.
-                Some(removed) => Some(messages::removal_unfinished(&removed).to_string()),
+                Some(unfinished) => Some(messages::replacement_unfinished(&unfinished).to_string()),
                 None => problem_of_log(settings, store, &unlocked).await,
             });
             (true, Some(unlocked.opened_by.description))

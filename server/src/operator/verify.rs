@@ -18,8 +18,8 @@ pub async fn verify_store(settings: &Settings) -> Result<StoreReport, StartError
     with_store(settings, async |store| {
         let unlocked = unlock_store(settings, store).await?;
         // Until then, rows have MACs by two keys.
-        if let Some(removed) = unlocked.unfinished_removal() {
-            return Err(messages::removal_unfinished(&removed));
+        if let Some(unfinished) = unlocked.unfinished_replacement() {
+            return Err(messages::replacement_unfinished(&unfinished));
         }
         let node = known_node(settings, store, &unlocked).await?;
         let log = node.map(|(_, keys)| (keys, settings.audit.directory.as_path()));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const DOCUMENT: &str = include_str!("../../../../docs/copies.md");
 
 /// The command blocks of the document.
-fn blocks() -> [&'static str; 3] {
+fn blocks() -> [&'static str; 4] {
     let blocks: Vec<_> =
         DOCUMENT.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     blocks.try_into().unwrap()
@@ -95,7 +95,7 @@ fn a_copy_that_was_made_as_the_document_says_starts_on_another_machine() {
     set(&server, json!({"A": "one", "B": "two"}));
     let before = list(&server);
 
-    let [copy, key, start] = blocks();
+    let [copy, key, start, _accept] = blocks();
     let lines: Vec<&str> = copy.lines().collect();
     let [stop, copy, start_again] = lines[..] else { panic!("{lines:?}") };
     assert_eq!((stop, start_again), ("systemctl stop petsem", "systemctl start petsem"));
@@ -141,7 +141,7 @@ fn an_older_database_that_was_put_back_by_hand_says_what_to_do() {
         "the store lacks",
         "put the newer database back",
         "(docs/copies.md)",
-        "revoke again what was revoked since",
+        "petsem operator accept-rollback",
     ];
     refused(&ended, &told);
     refused(&operator(&installation, &["recover", "--operator", "kim"], &[]), &told);

@@ -1,5 +1,6 @@
 //! The lifecycle of a node: installing, starting, unsealing, rotating keys, stopping and being killed.
 
+mod accepted_rollbacks;
 mod compromised;
 mod configurations;
 mod copies;

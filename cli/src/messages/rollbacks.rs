@@ -1,0 +1,150 @@
+//! An older copy of the database that is accepted.
+
+use petsem_server::{AcceptedRollback, LostChange, LostChanges, Repeated};
+
+use super::phrasing::counted;
+use super::seals::{ended_dischargers, invalid_rows};
+
+/// What is lost, before a person accepts it.
+pub(crate) fn accepting_rollback(lost: &LostChanges) -> String {
+    format!(
+        "{}\naccepting this copy loses them; rights that they took away are taken away again. All tokens end, those of \
+         operators, orgs and hosts, all renewals of boots, and all JWTs that were issued before now; keys of outside \
+         dischargers are deleted; the audit log goes on in a new chain",
+        lost_changes(lost)
+    )
+}
+
+fn lost_changes(lost: &LostChanges) -> String {
+    let mut text = format!(
+        "the database lacks these changes, which lines {} to {} of this node's audit log record:",
+        lost.after_line.saturating_add(1),
+        lost.last_line
+    );
+    for change in &lost.changes {
+        text.push_str("\n  ");
+        text.push_str(&lost_change(change));
+    }
+    if lost.changes.is_empty() {
+        text.push_str(" none that concerns a person (the node's own bookkeeping)");
+    }
+    if !lost.policies.is_empty() {
+        text.push_str(
+            "\nthe policies of these apps end, because later ones, which are lost, allowed less; their owners set them \
+             again (`petsem policy set`). Those of the copy:",
+        );
+    }
+    for ending in &lost.policies {
+        text.push_str(&format!("\n  {}: {}", ending.app, ending.policy));
+    }
+    text
+}
+
+fn lost_change(change: &LostChange) -> String {
+    let LostChange { action, app, count, last_at, version, store_version, names, details } = change;
+    let mut text = action.clone();
+    if let Some(app) = app {
+        text.push_str(&format!(" of {app}"));
+    }
+    text.push_str(&match count {
+        1 => format!(", {last_at}"),
+        count => format!(", {count} times, last {last_at}"),
+    });
+    match (version, store_version) {
+        (Some(version), Some(copy)) => text.push_str(&format!("; version {version}, the copy has {copy}")),
+        (Some(version), None) => text.push_str(&format!("; version {version}, the copy has no such app")),
+        (None, _) => {}
+    }
+    if !names.is_empty() {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        text.push_str(&format!("; {}", names.join(", ")));
+    }
+    if !details.is_empty() {
+        text.push_str(&format!("; {}", details.join("; ")));
+    }
+    text
+}
+
+/// The result, and what is to be done next.
+pub(crate) fn rollback_accepted(done: &AcceptedRollback) -> String {
+    let AcceptedRollback { epoch, lost, repeated, replaced, .. } = done;
+    let mut text = match lost {
+        Some(lost) => lost_changes(lost),
+        None => "an earlier run of this command has shown what is lost".to_owned(),
+    };
+    text.push_str(&format!(
+        "\nthis copy is accepted; the store is in epoch {epoch}{}",
+        invalid_rows(done.invalid_rows)
+    ));
+    for line in repeated.iter().flat_map(taken_away_again) {
+        text.push_str("\n  ");
+        text.push_str(&line);
+    }
+    let mut steps = vec![
+        "`petsem operator recover` makes an operator's token".to_owned(),
+        "`petsem operator owner` makes the token of each org's owner".to_owned(),
+        "start the server, and enroll every host again: `petsem host enroll`, then `petsem token create --kind host`"
+            .to_owned(),
+        "set again what is lost: secrets, policies, settings, issuers".to_owned(),
+    ];
+    let of_seals = ["operator.seal.remove", "operator.rotate_root", "operator.seal.compromised"];
+    let is_of_seals = |change: &&LostChange| of_seals.contains(&change.action.as_str());
+    if lost.iter().flat_map(|lost| &lost.changes).any(|change| is_of_seals(&change)) {
+        steps.push(
+            "seals that were removed since the copy open it again (`petsem operator seal list`): remove them \
+             (`petsem operator seal remove`, with --compromised if others may have one)"
+                .to_owned(),
+        );
+    }
+    steps.extend(ended_dischargers(replaced));
+    text.push_str("\nall tokens have ended, because the keys that signed them are replaced. Next:");
+    for (number, step) in (1..).zip(&steps) {
+        text.push_str(&format!("\n{number}. {step}"));
+    }
+    text
+}
+
+fn taken_away_again(repeated: &Repeated) -> Vec<String> {
+    let Repeated {
+        revocations,
+        revoked_issuers,
+        deleted_issuers,
+        denied_requests,
+        deleted_apps,
+        deleted_orgs,
+        ended_policies,
+        reset_settings,
+        deleted_secret_keys,
+        guarded_orgs,
+        continued_apps,
+        faults,
+    } = repeated;
+    let counts = [
+        (*revocations, "revocation is repeated", "revocations are repeated"),
+        (*denied_requests, "request for an approval is denied", "requests for approvals are denied"),
+        (
+            *guarded_orgs,
+            "org has the guard of its policies again",
+            "orgs have the guard of their policies again",
+        ),
+        (*continued_apps, "app goes on after the lost versions", "apps go on after the lost versions"),
+    ];
+    let lists = [
+        (revoked_issuers, "JWTs issued before now are refused, of"),
+        (deleted_issuers, "issuers that had been changed or deleted are deleted"),
+        (deleted_apps, "apps are deleted again"),
+        (deleted_orgs, "orgs are deleted again"),
+        (ended_policies, "policies have no rules now, of"),
+        (reset_settings, "settings are reset (no renewals, no reserved names), of"),
+        (faults, "not changed, because a row is not what was written; it stays refused"),
+        (deleted_secret_keys, "secret keys that had been deleted or replaced are deleted"),
+    ];
+    let mut lines = Vec::new();
+    for (count, one, many) in counts.into_iter().filter(|(count, ..)| *count > 0) {
+        lines.push(counted(u64::try_from(count).unwrap_or(u64::MAX), one, many));
+    }
+    for (names, what) in lists.into_iter().filter(|(names, _)| !names.is_empty()) {
+        lines.push(format!("{what}: {}", names.join(", ")));
+    }
+    lines
+}
