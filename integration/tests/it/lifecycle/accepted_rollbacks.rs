@@ -200,7 +200,7 @@ fn a_copy_is_accepted_and_nothing_that_was_taken_away_since_comes_back() {
         accepted["repeated"],
         json!({
             "revocations": 3, "revoked_issuers": [ISSUER, "https://other.example"],
-            "deleted_issuers": ["https://other.example"], "denied_requests": 0,
+            "deleted_issuers": ["https://other.example"], "denied_requests": 1,
             "deleted_apps": ["gone"], "deleted_orgs": [], "ended_policies": ["shop"],
             "reset_settings": ["calm"], "deleted_secret_keys": ["shop/mail"], "guarded_orgs": 0,
             "continued_apps": 1, "faults": []
