@@ -130,14 +130,19 @@ fn begin(writer: &mut Writer, cut_bytes: u64) -> Result<(), AuditOpenError> {
 pub(crate) fn claim(directory: &Path) -> Result<DirectoryLock, AuditOpenError> {
     let failed = |source| AuditOpenError::Directory { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let mode = fs::metadata(directory).map_err(failed)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "other users have access to it")));
-    }
+    check_private(directory).map_err(failed)?;
     match DirectoryLock::acquire(directory) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(AuditOpenError::InUse { path: directory.to_owned() }),
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// Refuses a directory that other users can reach.
+fn check_private(directory: &Path) -> io::Result<()> {
+    match fs::metadata(directory)?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "other users have access to it")),
     }
 }
 
@@ -149,11 +154,11 @@ pub fn check_directory(directory: &Path) -> Result<(), AuditOpenError> {
     claim(directory).map(drop)
 }
 
-/// Checks that a log can be continued: it has the checkpoint that the store knows, and what follows it is unchanged.
-/// Nothing is written.
+/// Checks that a log can be continued: its directory is private, it has the checkpoint that the store knows, and what
+/// follows it is unchanged. Nothing is written.
 ///
 /// # Errors
-/// [`AuditOpenError`]: the files cannot be read, or the log is missing or broken.
+/// [`AuditOpenError`]: the files cannot be read, others can read them, or the log is missing or broken.
 pub fn check_end(
     directory: &Path,
     node: [u8; 16],
@@ -162,7 +167,12 @@ pub fn check_end(
 ) -> Result<(), AuditOpenError> {
     let mut files = match segment::list(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        listed => at_path(directory, listed)?,
+        listed => {
+            let files = at_path(directory, listed)?;
+            let failed = |source| AuditOpenError::Directory { path: directory.to_owned(), source };
+            check_private(directory).map_err(failed)?;
+            files
+        }
     };
     while let Some((_, path)) = files.last()
         && at_path(path, segment::is_unused(path))?

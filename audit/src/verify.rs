@@ -70,6 +70,16 @@ pub struct Report {
     pub seen_revision: Option<Revision>,
 }
 
+impl Report {
+    /// How many lines were verified.
+    pub fn lines(&self) -> u64 {
+        match self.last_line {
+            0 => 0,
+            last => last.saturating_sub(self.first_line).saturating_add(1),
+        }
+    }
+}
+
 /// Verifies all segments of a directory, even while the log is being written.
 ///
 /// Bounded memory; reads every byte once.

@@ -23,4 +23,12 @@ impl<T: Serialize> ChangeOutcome<T> {
         };
         output::confirm(json, self, &text)
     }
+
+    /// Fails if the change only waits: a script must not take it as made.
+    pub(crate) fn finished(&self) -> Result<(), Failure> {
+        match self {
+            Self::AwaitsApproval(approval) => Err(messages::not_changed_yet(approval)),
+            Self::Done(_) => Ok(()),
+        }
+    }
 }

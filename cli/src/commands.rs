@@ -24,8 +24,9 @@ mod whoami;
 
 use clap::Subcommand;
 
-pub(crate) use policy::TakenAway;
+pub(crate) use policy::{TakenAway, Unmatched};
 pub(crate) use secrets::Readers;
+pub(crate) use token::Descendants;
 pub(crate) use whoami::Identity;
 
 use crate::failure::Failure;

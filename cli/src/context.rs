@@ -223,6 +223,16 @@ impl Resolved {
         }
     }
 
+    /// Notes how a command names the server, if a token was written to a file that [`Self::check_named`] refuses.
+    pub(crate) fn note_use_of(&self, file: &Path) {
+        self.use_of(file).iter().for_each(|note| output::notice(note));
+    }
+
+    fn use_of(&self, file: &Path) -> Option<String> {
+        let directory = self.implicit.as_ref().filter(|directory| !is_in(directory, file))?;
+        Some(messages::token_needs_context(file, &directory.join(FILE_NAME)))
+    }
+
     /// The app to work on.
     pub(crate) fn app(&self, given: &AppArgument) -> Result<AppRef, Failure> {
         let default = || self.context.as_ref().and_then(|context| context.app.clone()).map(AppRef::Name);
@@ -422,8 +432,14 @@ mod tests {
             assert_eq!(host.fact, refused.fact);
         }
         assert_eq!(fact_of(found.check_named(Path::new("petsem-dev/owner.token"))), Ok(()));
+        // What writes a token there says how to use it.
+        assert_eq!(found.use_of(Path::new("petsem-dev/owner.token")), None);
+        let said = "a command that uses break-glass.token must name the server, too: --context petsem-dev/context.toml, or \
+                    PETSEM_CONTEXT=petsem-dev/context.toml";
+        assert_eq!(found.use_of(Path::new("break-glass.token")), Some(said.to_owned()));
         let named = connection.resolved("http://127.0.0.1:1".to_owned(), None, None);
         assert_eq!(fact_of(named.check_named(Path::new("look.token"))), Ok(()));
+        assert_eq!(named.use_of(Path::new("look.token")), None);
     }
 
     #[test]

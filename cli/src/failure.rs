@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     NotServing,
     /// No server answered.
     Unreachable,
+    /// The change is only requested: a second person must approve it.
+    AwaitsApproval,
     /// The command to start was found, and cannot be started.
     NotExecutable,
     /// The command to start was not found.
@@ -26,6 +28,7 @@ impl Exit {
             Self::Refused => 1,
             Self::Usage | Self::NotServing => 2,
             Self::Unreachable => 3,
+            Self::AwaitsApproval => 4,
             Self::NotExecutable => 126,
             Self::NotFound => 127,
         }

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use petsem_api::{ErrorCode, ExplainToken, Explanation};
+use petsem_api::{ErrorCode, ExplainToken, Explanation, TokenUuid};
 use petsem_client::{
     CallError, Client, Credentials, Endpoint, EndpointFailure, FailureKind, Method, Patience,
 };
-use petsem_policy::{Action, Actions, PetsemCaveat, UnverifiedToken};
+use petsem_policy::{Action, Actions, Ancestors, PetsemCaveat, TokenId, UnverifiedToken};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -68,6 +68,23 @@ impl Remote {
             Some(Ok(Some(PetsemCaveat::Actions(Actions(actions))))) => actions.contains(Action::List),
             _ => true,
         })
+    }
+
+    /// Whether the token would end with this one: it is the same, a discharge of it, or was minted from it.
+    pub(crate) fn depends_on(&self, id: TokenUuid) -> bool {
+        let id = TokenId::from_bytes(*id.as_bytes());
+        elements(&self.credentials).any(|token| {
+            token.id() == id
+                || token.caveats().iter().any(|caveat| match PetsemCaveat::of(caveat) {
+                    Some(Ok(Some(PetsemCaveat::Ancestors(Ancestors(ids))))) => ids.contains(&id),
+                    _ => false,
+                })
+        })
+    }
+
+    /// The file with the token.
+    pub(crate) fn token_file(&self) -> &Path {
+        &self.token_file
     }
 
     /// Asks what the tokens of this command may do; an answer means that the server accepts them.
@@ -143,8 +160,23 @@ impl Remote {
         request: Option<&impl Serialize>,
     ) -> Result<Answer, Failure> {
         let call = self.client.call(method, path, Some(&self.credentials), request);
-        self.runtime.block_on(call).map_err(|error| messages::refused_with_token(error, &self.token_file))
+        self.runtime.block_on(call).map_err(|error| refused(error, &self.credentials, &self.token_file))
     }
+}
+
+/// A refusal of a request with the credential of this file.
+pub(crate) fn refused(error: CallError, credentials: &Credentials, file: &Path) -> Failure {
+    let is_jwt = elements(credentials).next().is_none();
+    match error.code() {
+        // Of a JWT, `petsem policy test` says why.
+        Some(ErrorCode::PolicyDenied) if is_jwt => error.into(),
+        _ => messages::refused_with_token(error, file),
+    }
+}
+
+/// The tokens of a credential, and their discharges.
+fn elements(credentials: &Credentials) -> impl Iterator<Item = UnverifiedToken> {
+    credentials.expose_text().split(',').filter_map(|text| UnverifiedToken::parse(text).ok())
 }
 
 /// A token from a file, as a credential.

@@ -30,6 +30,8 @@ pub(crate) struct PolicyTest {
     pub(crate) nearest: Option<String>,
     /// The answer of each rule.
     pub(crate) rules: Vec<RuleTest>,
+    /// What was tested of the JWT beside the rules: its expiry and audience.
+    pub(crate) jwt: Vec<String>,
 }
 
 /// The answer of one rule.

@@ -225,7 +225,11 @@ impl Engine {
     pub fn warnings(&self) -> Vec<String> {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
-        published.filter_map(|published| published.warning()).collect()
+        let mut warnings: Vec<String> = published.filter_map(|published| published.warning()).collect();
+        if let restored @ 1.. = self.audit.stats().files_restored {
+            warnings.push(messages::audit_files_restored(restored));
+        }
+        warnings
     }
 
     pub(crate) fn note_revision(&self, committed: Committed) {

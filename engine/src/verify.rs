@@ -50,8 +50,10 @@ pub struct StoreReport {
     pub secret_keys: u64,
     /// Control changes.
     pub changes: u64,
-    /// Lines of this node's audit log; `None` if it never wrote one.
+    /// Lines of this node's audit log that are on this node; `None` if it never wrote one.
     pub audit_lines: Option<u64>,
+    /// The number of the first of them; above 1 if the files before it were moved or removed.
+    pub audit_first_line: Option<u64>,
     /// What is wrong with that log; then only the lines before it were compared with the store.
     pub audit_fault: Option<String>,
     /// Apps whose newest version in the log is above the store's.
@@ -469,7 +471,8 @@ impl StoreVerifier<'_> {
                         seen.add(&[b"{", line, b"}"].concat());
                     }
                 }
-                self.report.audit_lines = Some(report.last_line);
+                self.report.audit_lines = Some(report.lines());
+                self.report.audit_first_line = Some(report.first_line);
                 if let Some(last) = report.seen_revision
                     && self.store.mark(last.revision).await? != Some(last.mark)
                 {

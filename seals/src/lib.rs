@@ -65,6 +65,7 @@ mod clock;
 #[cfg(any(feature = "aws-kms", feature = "pkcs11", feature = "tpm2"))]
 mod envelope;
 mod key_file;
+mod new_key_file;
 mod passphrase;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
@@ -81,6 +82,7 @@ pub use aws_kms::{
     AwsKmsSettings, CredentialSource as AwsCredentialSource, KeyState as AwsKeyState,
 };
 pub use key_file::{KEY_FILE_KIND, KeyFile, KeyFileError};
+pub use new_key_file::NewKeyFile;
 pub use passphrase::{Argon2Parameters, PASSPHRASE_KIND, Passphrase, PassphraseError};
 pub use petsem_keys::{NewShare, SealSource};
 #[cfg(feature = "pkcs11")]

@@ -253,6 +253,24 @@ fn is_of(line: &[u8], request: &str) -> bool {
     String::from_utf8_lossy(line).contains(&format!("\"{request}\""))
 }
 
+/// Whoever looks at a stopped node is told what its next start refuses.
+#[tokio::test]
+async fn the_end_of_a_log_that_others_can_reach_is_refused_as_at_a_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (lab, log, ..) = running_log().await;
+    log.close().await.unwrap();
+    let set = |mode| fs::set_permissions(lab.directory(), fs::Permissions::from_mode(mode)).unwrap();
+    let ended = || crate::check_end(lab.directory(), NODE, keys(), None).map_err(|error| error.to_string());
+    assert_eq!(ended(), Ok(()));
+    set(0o755);
+    let refused = ended().unwrap_err();
+    assert!(refused.contains("other users have access to it"), "{refused}");
+    let at_start = AuditLog::open(lab.settings.clone(), NODE, Some(keys()), None, lab.clock());
+    assert_eq!(at_start.err().unwrap().to_string(), refused);
+    set(0o700);
+    assert_eq!(ended(), Ok(()));
+}
+
 #[tokio::test]
 async fn a_deleted_file_is_restored_and_the_log_has_a_line_about_it() {
     let (lab, log, path, _) = running_log().await;

@@ -234,6 +234,8 @@ async fn missing_files_are_found_unless_they_are_the_oldest() {
     }
     let report = verify_log(oldest.directory(), all_keys(Some(known))).unwrap();
     assert_eq!((report.first_line, report.last_line), (first_of(&used[2]), whole.last_line));
+    // Lines that are gone are not counted as if they had been checked.
+    assert_eq!((whole.lines(), report.lines()), (whole.last_line, whole.last_line + 1 - report.first_line));
     assert_eq!(report.head, whole.head);
 
     let newest = lab.with_new_directory();

@@ -156,7 +156,7 @@ impl List {
         let org = resolved.org(self.org.as_ref())?;
         let answer = all_pages(&Remote::open(&resolved)?, &org)?;
         output::answer(self.common.json, &answer, |answer| {
-            let mut table = Table::new(&["NAME", "ID", "VERSION", "CREATED"]);
+            let mut table = Table::new(&["NAME", "ID", "APP VERSION", "CREATED"]);
             for app in &answer.apps {
                 table.row([
                     app.name.to_string(),
@@ -191,7 +191,14 @@ impl Show {
         output::answer(self.common.json, &app, |app| {
             let AppSettings { renewal_life, history, allowed_reserved_names } = &app.settings;
             let allowed: Vec<_> = allowed_reserved_names.iter().map(ToString::to_string).collect();
-            let mut table = Table::new(&["NAME", "ID", "VERSION", "RENEWAL", "HISTORY", "RESERVED NAMES"]);
+            let mut table = Table::new(&[
+                "NAME",
+                "ID",
+                "APP VERSION",
+                "RENEWALS LIVE (S)",
+                "VALUES KEPT",
+                "RESERVED NAMES",
+            ]);
             table.row([
                 app.name.to_string(),
                 app.id.to_string(),
@@ -215,7 +222,8 @@ impl Set {
         };
         let path = format!("/v1/apps/{}/settings", self.app);
         let answer: ChangeOutcome<petsem_api::App> = self.common.remote()?.patch(&path, &request)?;
-        answer.confirm(self.common.json, messages::settings_changed)
+        answer.confirm(self.common.json, messages::settings_changed)?;
+        answer.finished()
     }
 }
 

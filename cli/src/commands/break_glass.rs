@@ -70,6 +70,8 @@ impl BreakGlass {
         whole.push(',');
         whole.push_str(discharge.expose_text());
         file.fill(whole.as_bytes())?;
-        output::line(&messages::token_written(&self.out, &messages::break_glass_approved(&requested)))
+        output::line(&messages::token_written(&self.out, &messages::break_glass_approved(&requested)))?;
+        resolved.note_use_of(&self.out);
+        Ok(())
     }
 }

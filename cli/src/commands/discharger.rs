@@ -110,7 +110,7 @@ impl List {
         let query = self.org.map_or_else(String::new, |org| format!("?org={org}"));
         let answer: DischargerList = remote.get(&format!("/v1/dischargers{query}"))?;
         output::answer(self.common.json, &answer, |answer| {
-            let mut table = Table::new(&["ID", "LOCATION", "SCOPE"]);
+            let mut table = Table::new(&["ID", "LOCATION", "COUNTS FOR"]);
             for entry in &answer.dischargers {
                 let scope = entry.org.map_or_else(|| messages::PLATFORM.to_owned(), |org| org.to_string());
                 table.row([entry.id.clone(), entry.location.clone(), scope]);

@@ -112,6 +112,7 @@ impl Guard {
         } else {
             remote.get(&path)?
         };
-        answer.confirm(self.common.json, |guard| messages::org_guarded(&self.org, guard.guard_policies))
+        answer.confirm(self.common.json, |guard| messages::org_guarded(&self.org, guard.guard_policies))?;
+        answer.finished()
     }
 }

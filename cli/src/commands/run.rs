@@ -62,7 +62,8 @@ impl Run {
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let endpoint: Endpoint = resolved.endpoint.parse()?;
-        let credentials = match self.break_glass.as_ref().or(self.exchanged.as_ref()) {
+        let token_file = self.break_glass.as_ref().or(self.exchanged.as_ref());
+        let credentials = match token_file {
             Some(path) => {
                 resolved.check_named(path)?;
                 remote::credentials(path, &value_source::token(path)?)?
@@ -71,7 +72,11 @@ impl Run {
         };
         let client = Client::builder(vec![endpoint]).build();
         let named = (!only.is_empty()).then_some(only.as_slice());
-        let list = remote::wait_for(client.workload_read(&app, &credentials, named))??;
+        let list = remote::wait_for(client.workload_read(&app, &credentials, named))?;
+        let list = list.map_err(|error| match token_file {
+            Some(path) => remote::refused(error, &credentials, path),
+            None => error.into(),
+        })?;
         let bundle = Bundle::from_workload(&app, &list);
         drop((list, credentials, client));
         let exec = Exec::new(self.command).map(mapped);

@@ -48,7 +48,7 @@ impl List {
         let remote = self.common.remote()?;
         let answer: SigningKeyList = remote.get("/v1/signing-keys")?;
         output::answer(self.common.json, &answer, |answer| {
-            let mut table = Table::new(&["ID", "SCOPE", "STATE", "CREATED"]);
+            let mut table = Table::new(&["ID", "SIGNS FOR", "STATE", "CREATED"]);
             for key in &answer.signing_keys {
                 table.row([
                     key.id.to_string(),

@@ -12,6 +12,9 @@ mod revoke;
 
 use clap::Subcommand;
 
+pub(crate) use list::state as token_state;
+pub(crate) use revoke::Descendants;
+
 use crate::failure::Failure;
 
 #[derive(Subcommand)]

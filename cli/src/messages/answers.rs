@@ -5,7 +5,7 @@ use std::path::Path;
 
 use petsem_api::{
     App, AppRef, AppSecret, AppSettings, BootResponse, DeletedApp, ErrorCode, Org, OrgRef, RequestId,
-    SecretKeyName, SecretName, SecretWarning, SetSecretKeyResponse,
+    SecretKeyName, SecretName, SecretWarning, SetSecretKeyResponse, shell_quoted,
 };
 use petsem_client::{
     BootFlowError, CallError, CredentialsError, DeliveryError, EndpointFailure, FailureKind, LeftOut,
@@ -79,11 +79,18 @@ pub(crate) fn refuses_token(code: ErrorCode) -> bool {
 
 /// A refusal of a request with the token of this file: what depends on the token says so.
 pub(crate) fn refused_with_token(error: CallError, file: &Path) -> Failure {
+    // Without the option, the command shows another token: the one of the context file.
+    let whoami = format!("`petsem whoami --token-file {}`", shell_quoted(&file.display().to_string()));
     let file = file_name(file);
     let hint = match &error {
         CallError::Refused { code, .. } => match code {
             code if refuses_token(*code) => Some(format!(
-                "this is the token of {file}; `petsem whoami` shows what it is, and where it is from"
+                "this is the token of {file}; {whoami} shows what it is, and where it is from"
+            )),
+            // No rule is tested with a token, which was exchanged for a JWT, and may be narrower than the rule.
+            ErrorCode::PolicyDenied => Some(format!(
+                "this is the token of {file}; {whoami} shows for which app it is, and which secrets its caveats leave; if \
+                 they allow this, the rule by which it was exchanged no longer does"
             )),
             ErrorCode::DecryptionFailed => Some(
                 "a label without a version means its newest version: name the one that encrypted, such as mailv0 \
@@ -91,7 +98,7 @@ pub(crate) fn refused_with_token(error: CallError, file: &Path) -> Failure {
                     .to_owned(),
             ),
             ErrorCode::Forbidden | ErrorCode::ReadNeedsWorkload => {
-                Some(format!("this is the token of {file}; `petsem whoami` shows what it may do"))
+                Some(format!("this is the token of {file}; {whoami} shows what it may do"))
             }
             _ => None,
         },
@@ -326,6 +333,26 @@ mod tests {
         let script = failed("./script", io::Error::from_raw_os_error(2));
         assert_eq!(script.exit, Exit::NotFound);
         assert!(script.fact.starts_with("./script cannot be started (No such file"), "{}", script.fact);
+    }
+
+    /// A token that was exchanged for a JWT, and narrowed: its own caveats refuse, not a condition of a rule.
+    #[test]
+    fn a_refused_token_is_shown_by_the_command_that_names_its_file() {
+        let hint = |code| {
+            let error = CallError::Refused { status: 403, code, message: "no".to_owned(), request_id: None };
+            refused_with_token(error, Path::new("my token")).hint.unwrap_or_default()
+        };
+        let whoami = "this is the token of my token; `petsem whoami --token-file 'my token'` shows";
+        assert_eq!(hint(ErrorCode::Forbidden), format!("{whoami} what it may do"));
+        assert_eq!(hint(ErrorCode::Revoked), format!("{whoami} what it is, and where it is from"));
+        let denied = hint(ErrorCode::PolicyDenied);
+        assert_eq!(
+            denied,
+            format!(
+                "{whoami} for which app it is, and which secrets its caveats leave; if they allow this, the rule by which \
+                 it was exchanged no longer does"
+            )
+        );
     }
 
     #[test]

@@ -86,15 +86,26 @@ pub(crate) fn approval_decided(approval: &Approval) -> String {
 pub(crate) fn awaits_approval(approval: &Approval) -> String {
     let Approval { id, summary, ends_at, .. } = approval;
     let [summary] = on_one_line([summary]);
-    let digest = if approval.key_digest.is_some() {
-        " --key-digest DIGEST, with the digest from the keys' owner"
-    } else {
-        ""
+    let (digest, whose) = match &approval.key_digest {
+        Some(_) => (
+            " --key-digest DIGEST",
+            "\nDIGEST is that of the keys; the person who approves gets it from their owner, not from you",
+        ),
+        None => ("", ""),
     };
     format!(
         "request {id} waits for a second person until {ends_at}: {summary}; that person types: petsem approve {id}{digest}\n\
-         if there is no such person, the seal approves, on the node: `petsem operator approve {id} --config FILE` (of \
-         `petsem dev`: petsem-dev/petsem.toml)"
+         if there is no such person, the seal approves, on the node: `petsem operator approve {id}{digest} --config FILE` \
+         (of `petsem dev`: petsem-dev/petsem.toml){whose}"
+    )
+}
+
+/// A change that was only requested. Scripts read the exit status, people this.
+pub(crate) fn not_changed_yet(approval: &Approval) -> Failure {
+    Failure::new(
+        Exit::AwaitsApproval,
+        format!("nothing is changed yet: request {} waits for a second person", approval.id),
+        "`petsem approve --list` shows whether it was approved; the exit status is 4",
     )
 }
 
@@ -112,4 +123,49 @@ pub(crate) fn signing_key_rotated(key: &SigningKeyInfo) -> String {
         "new tokens are signed with key {}; tokens of the previous key stay valid until they expire or it is revoked",
         key.id
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn waits(key_digest: Option<&str>) -> Approval {
+        let mut approval = json!({
+            "id": "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00", "kind": "issuer", "summary": "register it", "asker": "kim",
+            "reason": "", "state": "open", "asked_at": "2026-01-01T00:00:00.000Z",
+            "ends_at": "2026-01-02T00:00:00Z",
+        });
+        if let Some(digest) = key_digest {
+            approval["key_digest"] = json!(digest);
+        }
+        serde_json::from_value(approval).unwrap()
+    }
+
+    /// The command on the node was without the digest, and so refused.
+    #[test]
+    fn both_commands_that_approve_a_request_with_keys_have_the_digest() {
+        let id = "0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00";
+        let lines = |approval: &Approval| -> Vec<String> {
+            awaits_approval(approval).lines().map(str::to_owned).collect()
+        };
+        let with = lines(&waits(Some("CANARY")));
+        assert!(with[0].ends_with(&format!("types: petsem approve {id} --key-digest DIGEST")), "{}", with[0]);
+        let seal = format!("`petsem operator approve {id} --key-digest DIGEST --config FILE`");
+        assert!(with[1].contains(&seal), "{}", with[1]);
+        assert!(with[2].starts_with("DIGEST is that of the keys"), "{}", with[2]);
+        let without = lines(&waits(None));
+        assert!(without[0].ends_with(&format!("types: petsem approve {id}")), "{}", without[0]);
+        assert_eq!((without.len(), without.join("").contains("DIGEST")), (2, false));
+        assert!(!with.join("").contains("CANARY"), "the requester does not tell the approver the digest");
+    }
+
+    #[test]
+    fn a_change_that_only_waits_has_an_exit_status_of_its_own() {
+        let failure = not_changed_yet(&waits(None));
+        let fact =
+            "nothing is changed yet: request 0199a0c2-7b1e-7c3a-9d2f-5b6c7d8e9f00 waits for a second person";
+        assert_eq!((failure.exit.code(), failure.fact.as_str()), (4, fact));
+    }
 }

@@ -6,7 +6,8 @@ use petsem_api::{AppRef, ExplainedRefusal, Explanation, escaped};
 use petsem_policy::evaluate::{PolicyError, RuleAction, RuleReason};
 
 use super::phrasing::file_name;
-use crate::commands::TakenAway;
+use super::tokens::time_text;
+use crate::commands::{TakenAway, Unmatched};
 use crate::failure::{Exit, Failure};
 use crate::report::PolicyTest;
 
@@ -86,19 +87,65 @@ pub(crate) fn no_rule_boots(app: &AppRef) -> String {
     )
 }
 
+pub(crate) fn no_rule_at_all(app: &AppRef) -> String {
+    format!("this policy has no rules: nothing boots, and no workload reads a secret of {app} any more")
+}
+
+/// A rule may be set before its secrets are.
+pub(crate) fn unmatched(found: &Unmatched<'_>, app: &AppRef) -> String {
+    match found {
+        Unmatched::Name { rule, name } => {
+            format!("the rule {rule} names the secret {name}, and {app} has none of that name now")
+        }
+        Unmatched::Prefix { rule, prefix } => {
+            format!("the rule {rule} names the prefix {prefix}, and no secret of {app} begins with it now")
+        }
+    }
+}
+
 pub(crate) fn no_rule_reads(app: &AppRef) -> String {
     format!("this policy has no rule that reads: no workload reads a secret of {app} any more")
 }
 
-/// What a server checks before it asks the policy.
-const NOT_TESTED: &str = "\nnot tested: the JWT's signature, times, audience and type";
+/// What a server checks before it asks the policy, and only it can.
+const NOT_TESTED: &str =
+    "not tested: the JWT's signature and type, what its issuer is registered with, and revocations";
 
 pub(crate) fn policy_tested(tested: &PolicyTest) -> String {
+    let mut text = decided(tested);
+    for check in tested.jwt.iter().map(String::as_str).chain([NOT_TESTED]) {
+        text.push_str(&format!("{check}\n"));
+    }
+    text
+}
+
+/// The policy is only one of the checks.
+pub(crate) fn jwt_expiry(exp: i64, is_over: bool) -> String {
+    let at = time_text(exp);
+    if is_over {
+        format!("the JWT has EXPIRED, at {at}: every server refuses it, whatever the policy says")
+    } else {
+        format!("the JWT expires at {at}")
+    }
+}
+
+pub(crate) const NO_EXPIRY: &str = "the JWT's expiry is not tested: the claims have no `exp`, and a server refuses a JWT \
+     without it";
+/// The JWT's `aud`, as JSON.
+pub(crate) fn jwt_audience(audience: Option<&str>) -> String {
+    let audience = audience.map_or_else(|| "missing".to_owned(), |audience| escaped(audience, &[]));
+    format!(
+        "the JWT's `aud` is {audience}, not tested: it must be the `name` of the server's configuration, unless the issuer's \
+         registration and the rule name another one"
+    )
+}
+
+fn decided(tested: &PolicyTest) -> String {
     if let Some(rule) = &tested.allowed_by {
-        return format!("rule {rule} allows the request{NOT_TESTED}");
+        return format!("rule {rule} allows the request\n");
     }
     if tested.rules.is_empty() {
-        return "the policy has no rules, so nothing is allowed".to_owned();
+        return "the policy has no rules, so nothing is allowed\n".to_owned();
     }
     let mut text = String::new();
     for rule in &tested.rules {

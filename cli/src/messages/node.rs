@@ -20,8 +20,9 @@ pub(crate) const DEVELOPMENT_CONFIGURATION_HEADER: &str = "\
 pub(crate) fn configuration_of_others(path: &Path) -> Failure {
     Failure::new(
         Exit::Refused,
-        format!("{} is not of petsem dev, and was not changed", path.display()),
-        "commands on the node need a configuration of this installation: start petsem dev in another directory (--dir)",
+        format!("{} exists, and petsem dev did not write it; it was left as it is", path.display()),
+        "petsem dev writes a configuration of that name, for commands on the node: name another directory with --dir, or \
+         move that file away",
     )
 }
 
@@ -223,5 +224,50 @@ pub(crate) fn audit_verified(report: &AuditReport) -> String {
         report.last_line,
         counted(report.checkpoints, "checkpoint", "checkpoints"),
         report.recovered.len()
-    )
+    ) + &lines_not_here(report.first_line).map_or_else(String::new, |note| format!("\n{note}"))
+}
+
+/// What a log that begins after line 1 does not show. Shipping finished files away is usual, so it is no fault.
+pub(crate) fn lines_not_here(first_line: u64) -> Option<String> {
+    let which = match first_line {
+        0 | 1 => return None,
+        2 => "line 1 is".to_owned(),
+        first => format!("lines 1 to {} are", first - 1),
+    };
+    Some(format!(
+        "{which} NOT on this node, and not checked: the files were shipped away, or somebody removed them; compare with \
+         what was shipped"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_whose_first_lines_are_gone_says_which() {
+        let text = |first_line, last_line| {
+            audit_verified(&AuditReport {
+                node: None,
+                first_line,
+                last_line,
+                head: String::new(),
+                checkpoints: 2,
+                without_mac: 0,
+                recovered: Vec::new(),
+                macs_verified: true,
+                signatures_verified: true,
+            })
+        };
+        let rest = "2 checkpoints, 0 recovered after a kill";
+        let gone = "NOT on this node, and not checked: the files were shipped away, or somebody removed them; compare \
+                    with what was shipped";
+        assert_eq!(text(1, 9), format!("the audit log is intact: lines 1 to 9, {rest}"));
+        assert_eq!(text(2, 9), format!("the audit log is intact: lines 2 to 9, {rest}\nline 1 is {gone}"));
+        assert_eq!(
+            text(5, 9),
+            format!("the audit log is intact: lines 5 to 9, {rest}\nlines 1 to 4 are {gone}")
+        );
+        assert_eq!(text(1, 0), "the audit log has no lines");
+    }
 }

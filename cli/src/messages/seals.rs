@@ -349,6 +349,9 @@ pub(crate) fn store_verified(report: &StoreReport) -> String {
         counted(report.secret_keys, "secret key", "secret keys"),
         counted(report.changes, "control change", "control changes"),
     ));
+    if let Some(gone) = report.audit_first_line.and_then(super::node::lines_not_here) {
+        lines.push(format!("of the audit log: {gone}"));
+    }
     lines.push(match (report.is_good(), report.audit_lines) {
         (false, _) => not_verified(report),
         (true, Some(_)) => "the store is intact, and has everything that the audit log records".to_owned(),

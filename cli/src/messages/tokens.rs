@@ -8,7 +8,8 @@ use petsem_server::Denied;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::phrasing::file_name;
+use super::phrasing::{counted, file_name};
+use crate::commands::Descendants;
 use crate::failure::{Exit, Failure};
 use crate::report::TokenDescription;
 
@@ -193,12 +194,76 @@ pub(crate) fn revoked(what: &RevokeRequest, answer: &Revoked) -> String {
         }
         _ => "",
     };
-    format!("{} revoked (control change {}){note}", subject_and_verb(what), answer.number)
+    let change = answer.number;
+    format!("{} revoked (control change {change}){note}{}", subject_and_verb(what), unchecked(what))
+}
+
+/// What petsem does not know, it cannot tell from a mistyped name.
+fn unchecked(what: &RevokeRequest) -> String {
+    let (kind, name) = match what {
+        RevokeRequest::Machine { machine, .. } => ("Machine", machine.as_str()),
+        RevokeRequest::JwtSubject { sub, .. } | RevokeRequest::DischargerSubject { sub, .. } => {
+            ("subject", sub.as_str())
+        }
+        RevokeRequest::Jwt { jti, .. } => ("JWT", jti.as_str()),
+        _ => return String::new(),
+    };
+    let name = escaped(name, &[]);
+    format!(
+        "\npetsem does not know which {kind}s exist: compare \"{name}\" with the {kind} that you mean, letter by letter"
+    )
+}
+
+/// Before the token is revoked that the command itself uses, or one that this was minted from.
+pub(crate) fn own_token_revocation(file: &Path, known: Option<&Descendants>) -> String {
+    let more = match known {
+        Some(Descendants { tokens: 0, .. }) | None => String::new(),
+        Some(known) => format!("; petsem knows {}", descendants(known)),
+    };
+    format!(
+        "the token of {}, which this command uses, is this token or was minted from it: it ends now, with all tokens that \
+         were minted from it{more}; after the last operator's token, only `petsem operator recover` on the node makes a \
+         new one",
+        file_name(file)
+    )
+}
+
+pub(crate) const OWN_TOKEN_REVOKED: &str = "the token of this command is revoked, too: use another one, or make a new \
+     operator's token on the node with `petsem operator recover --config FILE`";
+
+/// What ended with a token.
+pub(crate) fn descendants_revoked(known: Option<&Descendants>) -> String {
+    match known {
+        None => "tokens that were minted from it, those of hosts included, ended with it; `petsem token list` and `petsem \
+                 host list` show them to an operator"
+            .to_owned(),
+        Some(Descendants { tokens: 0, truncated: false, .. }) => {
+            "petsem knows no unexpired token that was minted from it".to_owned()
+        }
+        Some(known) => format!(
+            "with it ended {}; `petsem token list` and `petsem host list` show them as revoked",
+            descendants(known)
+        ),
+    }
+}
+
+fn descendants(known: &Descendants) -> String {
+    let Descendants { tokens, hosts, truncated } = known;
+    let at_least = if *truncated { "at least " } else { "" };
+    let of_hosts = match hosts {
+        0 => "none of them of a host".to_owned(),
+        hosts => format!("{hosts} of them of hosts, on which nothing boots until they are enrolled again"),
+    };
+    format!(
+        "{at_least}{} minted from it, {of_hosts}",
+        counted(*tokens, "unexpired token", "unexpired tokens")
+    )
 }
 
 pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {
+    let unchecked = unchecked(what);
     let what = subject_and_verb(what);
-    match denied {
+    let done = match denied {
         Denied::Everywhere { number } => format!("{what} revoked (control change {number})"),
         Denied::Here => format!(
             "{what} refused on this node; the store takes no writes, so other nodes do not refuse it yet; petsem retries"
@@ -207,7 +272,8 @@ pub(crate) fn denied(what: &RevokeRequest, denied: Denied) -> String {
             "{what} refused as soon as this node is unsealed; until then its server is sealed and serves no requests"
         ),
         _ => format!("{what} refused from the next start of this node; the store takes no writes"),
-    }
+    };
+    done + &unchecked
 }
 
 /// Subject and verb of a sentence, as in "host h1 is".
@@ -245,5 +311,59 @@ fn subject_and_verb(what: &RevokeRequest) -> String {
         RevokeRequest::Jwt { issuer, jti, .. } => {
             format!("JWT {jti} of {issuer}, and everything derived from it, is")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revocation_repeats_the_name_that_petsem_cannot_check() {
+        let revoked = |what| revoked(&what, &Revoked { number: 7 });
+        let machine =
+            RevokeRequest::Machine { app: "shop".parse().unwrap(), machine: "m-1".parse().unwrap() };
+        assert_eq!(
+            revoked(machine),
+            "Machine m-1 of shop is revoked (control change 7)\npetsem does not know which Machines exist: compare \"m-1\" \
+             with the Machine that you mean, letter by letter"
+        );
+        let subject = |sub: &str| RevokeRequest::JwtSubject {
+            issuer: "https://ci.example".to_owned(),
+            sub: sub.to_owned(),
+            before: Some(0),
+            unknown: false,
+        };
+        let text = revoked(subject("ann "));
+        assert!(
+            text.ends_with("compare \"ann \" with the subject that you mean, letter by letter"),
+            "{text}"
+        );
+        let text = denied(&subject("ann"), Denied::Everywhere { number: 7 });
+        assert!(text.ends_with("compare \"ann\" with the subject that you mean, letter by letter"), "{text}");
+        let host = revoked(RevokeRequest::Host { host: "h".parse().unwrap(), unknown: false });
+        assert!(!host.contains("letter by letter"), "{host}");
+    }
+
+    #[test]
+    fn what_ends_with_a_token_is_counted_if_it_is_known() {
+        let text =
+            |tokens, hosts, truncated| descendants_revoked(Some(&Descendants { tokens, hosts, truncated }));
+        assert_eq!(text(0, 0, false), "petsem knows no unexpired token that was minted from it");
+        let shown = "; `petsem token list` and `petsem host list` show them as revoked";
+        assert_eq!(
+            text(3, 2, false),
+            format!(
+                "with it ended 3 unexpired tokens minted from it, 2 of them of hosts, on which nothing boots until they \
+                 are enrolled again{shown}"
+            )
+        );
+        assert_eq!(
+            text(1, 0, true),
+            format!("with it ended at least 1 unexpired token minted from it, none of them of a host{shown}")
+        );
+        assert!(
+            descendants_revoked(None).starts_with("tokens that were minted from it, those of hosts included")
+        );
     }
 }

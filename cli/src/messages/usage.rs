@@ -16,6 +16,8 @@ Exit status:
   1  refused by the server, or failed on this machine
   2  the command line, or a file named on it, is invalid
   3  no server answered, or none is available now (502, 503, 504)
+  4  nothing is changed yet: a second person must approve the change (`policy set`, `app set`,
+     `org guard`); commands that only make requests, such as `host enroll`, exit with 0 then
 `petsem run` and `petsem boot` exit with the status of the command that they start, with 127 if it
 is not found, and with 126 if it cannot be started. `petsem operator status` exits with 0 if the
 node is ready, with 2 if it is sealed or stopped, and with 1 otherwise.";
@@ -171,6 +173,15 @@ pub(crate) fn token_without_endpoint(file: &Path, context: &Path) -> Failure {
             "name the server, too: --endpoint URL, or --context {0} (PETSEM_CONTEXT={0})",
             context.display()
         ),
+    )
+}
+
+/// A token that was just written: the next command would refuse to send it.
+pub(crate) fn token_needs_context(file: &Path, context: &Path) -> String {
+    format!(
+        "a command that uses {} must name the server, too: --context {1}, or PETSEM_CONTEXT={1}",
+        file.display(),
+        context.display()
     )
 }
 

@@ -31,6 +31,15 @@ pub(crate) fn audit_log_not_writable(error: &dyn Display) -> String {
     format!("the audit log cannot be written: {error}")
 }
 
+/// Since this server was opened. The log goes on, so the node stays ready.
+pub(crate) fn audit_files_restored(count: u64) -> String {
+    let files = if count == 1 { "a file".to_owned() } else { format!("{count} files") };
+    format!(
+        "{files} of the audit log was removed or replaced while the server wrote it, and was restored; older files may be \
+         gone for good: find out who can write to its directory, and check it with `petsem operator audit verify`"
+    )
+}
+
 pub(crate) fn feed_too_old(age: u64) -> String {
     format!("the control feed was last read {age} seconds ago; check the store")
 }

@@ -35,7 +35,8 @@ pub(crate) fn token_of_another_installation(location: &str) -> Failure {
 pub(crate) fn revoked() -> Failure {
     Failure::new(
         ErrorCode::Revoked,
-        "the token, its key, or something that it depends on was revoked; get a new one",
+        "the token, its key, or something that it depends on was revoked; get a new one (of an operator: `petsem operator \
+         recover` on the node, if no other operator's token is left)",
     )
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Call<P, B = NoBody, Q = NoQuery> {
 /// The route takes no body.
 pub(crate) enum NoBody {}
 
-/// The route takes no query. Parameters are ignored.
+/// The route takes no query: a request with a parameter is refused.
 pub(crate) struct NoQuery;
 
 impl<P, B, Q> Deref for Call<P, B, Q> {

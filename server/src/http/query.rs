@@ -26,6 +26,14 @@ pub(super) fn refusal<Q: DeserializeOwned>(query: &str) -> Failure {
     }
 }
 
+/// Refuses a query of a route that takes none. An empty one is none.
+pub(super) fn none(query: &str) -> Result<(), Failure> {
+    match form_urlencoded::parse(query.as_bytes()).next() {
+        None => Ok(()),
+        Some((name, _)) => Err(messages::unknown_query_parameter(is_harmless(&name).then_some(&*name), &[])),
+    }
+}
+
 /// Whether an answer and the audit log may repeat it: values, tokens and keys are longer, or have other characters.
 fn is_harmless(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
@@ -105,6 +113,24 @@ mod tests {
         ] {
             let text = text(query);
             assert!(text.starts_with(begin) && !text.contains("CANARY"), "{query}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_route_without_a_query_refuses_every_parameter() {
+        let text = |query: &str| none(query).err().map(|refused| refused.external().to_owned());
+        for query in ["", "&"] {
+            assert_eq!(text(query), None, "{query}");
+        }
+        let rest = "; this route takes none; nothing was changed; see /openapi.json";
+        for (query, begin) in [
+            ("dry-run=true", "unknown query parameter `dry-run`"),
+            ("dry-run", "unknown query parameter `dry-run`"),
+            ("&force=1&wait=true", "unknown query parameter `force`"),
+            ("fm2_CANARY=1", "unknown query parameter"),
+            ("=1", "unknown query parameter"),
+        ] {
+            assert_eq!(text(query), Some(format!("{begin}{rest}")), "{query}");
         }
     }
 }

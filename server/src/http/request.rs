@@ -92,6 +92,11 @@ impl Incoming {
         }
     }
 
+    /// Refuses a query with a parameter: it would look as if it had changed what the request does.
+    pub(super) fn no_query(&self) -> Result<(), Failure> {
+        query::none(self.uri.query().unwrap_or_default())
+    }
+
     /// The body as a form (RFC 6749, appendix B): names and values in order. It is read once, within its limit and
     /// time, and before the client is known: for a part of the clients at once.
     pub(crate) async fn form(&self, limit: BodyLimit) -> Result<Vec<(String, String)>, Failure> {

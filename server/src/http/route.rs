@@ -85,8 +85,8 @@ impl<Q: DeserializeOwned + IntoParams + Send + Sync + 'static> QueryForm for Q {
 }
 
 impl QueryForm for NoQuery {
-    fn of(_: &Incoming) -> Result<Self, Failure> {
-        Ok(Self)
+    fn of(incoming: &Incoming) -> Result<Self, Failure> {
+        incoming.no_query().map(|()| Self)
     }
 
     fn document(_: &mut Components) -> Vec<Parameter> {

@@ -47,6 +47,26 @@ pub(crate) fn stopping() -> Failure {
     Failure::new(ErrorCode::Stopping, "the server is stopping; start it again, then repeat the command")
 }
 
+/// A second `operator init`, while the server of the first one runs.
+pub(crate) fn installation_in_use(data_directory: &Path) -> StartError {
+    refused(format!(
+        "there is an installation in {} already, and its server runs; nothing was changed\nif its first token was lost, \
+         `petsem operator recover` makes a new one; for another installation, name another data_directory",
+        data_directory.display()
+    ))
+}
+
+/// A seal opens the store; what the server lacks is its audit log.
+pub(crate) fn log_lost_for_command(loss: &str) -> Failure {
+    Failure::new(
+        ErrorCode::AuditLost,
+        format!(
+            "the server does not serve, because the audit log of this node is lost: {loss}; nothing was changed\nput the log \
+             back where it was, or begin a new one with `petsem operator audit accept-loss`, then repeat this command"
+        ),
+    )
+}
+
 pub(crate) fn too_many_commands() -> Failure {
     Failure::new(ErrorCode::Busy, "the server already has many operator requests; try again")
 }

@@ -73,13 +73,17 @@ pub(crate) fn invalid_query() -> Failure {
     )
 }
 
-/// A misspelled parameter would not narrow. `name` is given if it may be repeated.
+/// A misspelled parameter would not narrow. `name` is given if it may be repeated; no known one means that the route
+/// takes none.
 pub(crate) fn unknown_query_parameter(name: Option<&str>, known: &[&str]) -> Failure {
     let name = name.map_or_else(String::new, |name| format!(" `{name}`"));
-    let known = known.join(", ");
+    let known = match known {
+        [] => "this route takes none".to_owned(),
+        known => format!("known are {}", known.join(", ")),
+    };
     Failure::new(
         ErrorCode::BadRequest,
-        format!("unknown query parameter{name}; known are {known}; nothing was changed; see /openapi.json"),
+        format!("unknown query parameter{name}; {known}; nothing was changed; see /openapi.json"),
     )
 }
 

@@ -202,7 +202,11 @@ impl Lifecycle {
                         continue;
                     }
                     SocketCommand::CarryOut { .. } => {
-                        reply(answer, Answer::refused(&messages::sealed()));
+                        let refused = match node.why.loss() {
+                            Some(loss) => messages::log_lost_for_command(loss),
+                            None => messages::sealed(),
+                        };
+                        reply(answer, Answer::refused(&refused));
                         continue;
                     }
                     SocketCommand::AcceptLoss { .. } if !node.why.is_lost_log() => {

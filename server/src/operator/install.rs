@@ -51,7 +51,7 @@ pub async fn install(
     keep_shares: KeepShares<'_>,
 ) -> Result<Installed, StartError> {
     check_first_token(&options.operator, options.life).map_err(StartError::refusal)?;
-    let store = open_new(settings).await?;
+    let store = open_to_install(settings).await?;
     let started = match is_unfinished(&*store).await? {
         true => finish(settings, store).await?,
         false => make(settings, store, false, keep_shares).await?,
@@ -77,10 +77,20 @@ pub async fn is_interrupted(settings: &Settings) -> Result<bool, StartError> {
     if is_absent(settings) {
         return Ok(false);
     }
-    let store = open_new(settings).await?;
+    let store = open_to_install(settings).await?;
     let is_unfinished = is_unfinished(&*store).await;
     store.close().await.map_err(Failure::internal)?;
     Ok(is_unfinished?)
+}
+
+/// As [`open_new`]. Only an installation's server, or a command on it, holds the store.
+async fn open_to_install(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
+    match open_new(settings).await {
+        Err(StartError::Store(OpenError::InUse { .. })) => {
+            Err(messages::installation_in_use(&settings.data_directory))
+        }
+        opened => opened,
+    }
 }
 
 /// Opens the store of a directory in which an installation is to be created.

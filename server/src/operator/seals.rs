@@ -8,7 +8,7 @@ use petsem_engine::{
     KeepShares, NodeCommand, OpenList, PlannedSeals, SealInfo, SealSources, SealedRows, Timestamp,
     Unavailable, try_automatic,
 };
-use petsem_seals::{PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
+use petsem_seals::{NewKeyFile, PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
 use petsem_store::OpenError;
 
 use crate::error::StartError;
@@ -269,6 +269,7 @@ fn wanted_source(
             SealSettings::KeyFile { path } if path.symlink_metadata().is_ok() => {
                 Err(messages::key_file_exists(path))
             }
+            SealSettings::KeyFile { path } => Ok(Arc::new(NewKeyFile::at(path.clone()))),
             unused => Ok(Arc::new((*unused).clone())),
         };
     }

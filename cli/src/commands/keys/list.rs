@@ -19,7 +19,8 @@ impl List {
         let (remote, app) = self.common.open()?;
         let answer: SecretKeyList = remote.get(&format!("/v1/apps/{app}/secretkeys"))?;
         output::answer(self.common.json(), &answer, |answer| {
-            let mut table = Table::new(&["LABEL", "TYPE", "PUBLIC KEY", "VERSION", "CREATED", "AUTHOR"]);
+            let mut table =
+                Table::new(&["LABEL", "TYPE", "PUBLIC KEY", "SET IN VERSION", "SET AT", "SET BY"]);
             for key in &answer.secret_keys {
                 table.row([
                     key.name.to_string(),

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use petsem_api::{App, AppId, AppName, HostId, MachineId, PolicyDocument, SecretName};
+use petsem_api::{App, AppId, AppName, AppRef, HostId, MachineId, PolicyDocument, SecretName};
 use petsem_policy::evaluate::{AppPolicy, BootRequest, Claims, PolicyQuestion};
+use serde_json::Value;
 
+use super::unmatched;
 use crate::context::{AppArgument, Connection};
 use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::report::{PolicyTest, RuleTest};
-use crate::{messages, output, value_source};
+use crate::{clock, messages, output, value_source};
 
 /// Largest policy file.
 pub(super) const MAX_POLICY: usize = 256 * 1024;
@@ -20,7 +22,8 @@ const MAX_CLAIMS: usize = 64 * 1024;
 /// Test whether an app's policy allows a request with these claims; nothing is signed or changed
 ///
 /// Without --policy, the server's policy of the app is tested. With it, no server is called, and --app-id and --app name
-/// the app of a boot. The exit status is 1 if no rule allows the request.
+/// the app of a boot. The exit status is 1 if no rule allows the request; that the JWT has expired, and what its audience
+/// must be, is only reported.
 #[derive(Args)]
 pub(crate) struct Test {
     /// The claims as a JSON object, or a JWT, whose signature is not checked; - for standard input
@@ -63,6 +66,8 @@ struct Subject {
     policy: String,
     id: AppId,
     name: AppName,
+    /// The server of the policy.
+    remote: Option<Remote>,
 }
 
 impl Test {
@@ -93,8 +98,12 @@ impl Test {
                 })
                 .collect(),
             allowed_by: explanation.decision.ok().map(|allowed| allowed.rule),
+            jwt: vec![expiry(&claims), audience(&claims)],
         };
         output::confirm(self.json, &tested, messages::policy_tested(&tested).trim_end())?;
+        if let Some(remote) = &subject.remote {
+            unmatched::warn(remote, &AppRef::Name(subject.name), &policy);
+        }
         if tested.allowed_by.is_some() { Ok(()) } else { Err(messages::policy_refuses()) }
     }
 
@@ -103,20 +112,21 @@ impl Test {
             let bytes = value_source::public_text_or_stdin(path, MAX_POLICY)?;
             let policy = String::from_utf8(bytes.to_vec()).map_err(|_| messages::policy_not_text())?;
             let name = match (&self.app.app, self.machine.is_some()) {
-                (Some(petsem_api::AppRef::Name(name)), _) => Some(name.clone()),
+                (Some(AppRef::Name(name)), _) => Some(name.clone()),
                 (_, false) => "any".parse().ok(),
                 (_, true) => None,
             };
             let id = self.app_id.or((self.machine.is_none()).then(|| AppId::from_bytes([0; 16])));
             let (Some(name), Some(id)) = (name, id) else { return Err(messages::test_needs_app()) };
-            return Ok(Subject { policy, id, name });
+            return Ok(Subject { policy, id, name, remote: None });
         }
         let resolved = self.connection.resolve()?;
         let app = resolved.app(&self.app)?;
         let remote = Remote::open(&resolved)?;
         let found: App = remote.get(&format!("/v1/apps/{app}"))?;
         let document: PolicyDocument = remote.get(&format!("/v1/apps/{app}/policy"))?;
-        Ok(Subject { policy: document.policy.to_string(), id: found.id, name: found.name })
+        let policy = document.policy.to_string();
+        Ok(Subject { policy, id: found.id, name: found.name, remote: Some(remote) })
     }
 
     fn claims(&self) -> Result<Claims, Failure> {
@@ -128,5 +138,47 @@ impl Test {
             Claims::danger_read_unverified(text)
         };
         claims.map_err(|error| messages::invalid_claims(&error))
+    }
+}
+
+/// How long a server accepts a JWT after its expiry, in seconds: clocks differ.
+const SKEW: i64 = 30;
+
+/// By this machine's clock.
+fn expiry(claims: &Claims) -> String {
+    let now = i64::try_from(clock::unix_now()).unwrap_or(i64::MAX);
+    match claims.get("exp").and_then(Value::as_i64) {
+        Some(exp) => messages::jwt_expiry(exp, exp.saturating_add(SKEW) < now),
+        None => messages::NO_EXPIRY.to_owned(),
+    }
+}
+
+/// Only the server knows the name of its installation.
+fn audience(claims: &Claims) -> String {
+    messages::jwt_audience(claims.get("aud").map(Value::to_string).as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_expiry_of_a_jwt_is_reported() {
+        let of = |json: &str| expiry(&Claims::danger_assume(json).unwrap());
+        assert_eq!(
+            of(r#"{"exp": 1}"#),
+            "the JWT has EXPIRED, at 1970-01-01T00:00:01Z: every server refuses it, whatever the policy says"
+        );
+        assert_eq!(of(r#"{"exp": 32503680000}"#), "the JWT expires at 3000-01-01T00:00:00Z");
+        assert_eq!(of("{}"), messages::NO_EXPIRY);
+    }
+
+    #[test]
+    fn the_audience_of_a_jwt_is_shown_and_said_to_be_untested() {
+        let of = |json: &str| audience(&Claims::danger_assume(json).unwrap());
+        let rest = "not tested: it must be the `name` of the server's configuration, unless the issuer's registration and \
+                    the rule name another one";
+        assert_eq!(of(r#"{"aud": ["a", "b"]}"#), format!("the JWT's `aud` is [\"a\",\"b\"], {rest}"));
+        assert_eq!(of("{}"), format!("the JWT's `aud` is missing, {rest}"));
     }
 }

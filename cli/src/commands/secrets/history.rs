@@ -23,7 +23,7 @@ impl History {
         let (remote, app) = self.common.open()?;
         let answer: petsem_api::History = remote.get(&format!("/v1/apps/{app}/secrets/{name}/history"))?;
         output::answer(self.common.json(), &answer, |answer| {
-            let mut table = Table::new(&["VERSION", "DIGEST", "TIME", "AUTHOR"]);
+            let mut table = Table::new(&["VERSION", "DIGEST", "SET AT", "SET BY"]);
             for entry in &answer.history {
                 let digest = entry.digest.map(|digest| digest.to_string());
                 table.row([

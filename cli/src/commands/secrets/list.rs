@@ -33,7 +33,7 @@ impl List {
         let answer: SecretList = remote.get(&format!("/v1/apps/{app}/secrets"))?;
         messages::secret_warnings(&answer.secrets).iter().for_each(|note| output::notice(note));
         output::answer(self.common.json(), &answer, |answer| {
-            let mut table = Table::new(&["NAME", "DIGEST", "VERSION", "UPDATED", "AUTHOR"]);
+            let mut table = Table::new(&["NAME", "DIGEST", "SET IN VERSION", "SET AT", "SET BY"]);
             for secret in &answer.secrets {
                 table.row([
                     secret.name.to_string(),

@@ -123,7 +123,9 @@ impl Create {
             let report = MintReport { id: minted.id, token, expires_at: &minted.expires_at };
             return output::confirm(true, &report, "");
         }
-        destination.write(&token, &messages::token_minted(&minted))
+        destination.write(&token, &messages::token_minted(&minted))?;
+        self.destination.file().iter().for_each(|file| resolved.note_use_of(file));
+        Ok(())
     }
 }
 

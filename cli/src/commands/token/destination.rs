@@ -27,6 +27,11 @@ pub(super) enum OpenDestination<'a> {
 }
 
 impl Destination {
+    /// The file, if it is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
     /// Opens the destination, so that a token that could not be delivered is never minted.
     pub(super) fn open(&self) -> Result<OpenDestination<'_>, Failure> {
         match &self.out {

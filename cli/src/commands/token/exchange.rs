@@ -42,6 +42,8 @@ impl ExchangeJwt {
         let client = Client::builder(vec![endpoint]).build();
         let mut exchanged = remote::wait_for(client.exchange(&app, &jwt))??;
         let token = Zeroizing::new(std::mem::take(&mut exchanged.access_token));
-        destination.write(&token, &messages::jwt_exchanged(&app, exchanged.expires_in))
+        destination.write(&token, &messages::jwt_exchanged(&app, exchanged.expires_in))?;
+        self.destination.file().iter().for_each(|file| resolved.note_use_of(file));
+        Ok(())
     }
 }

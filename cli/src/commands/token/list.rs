@@ -18,18 +18,22 @@ pub(crate) struct List {
 }
 
 /// By this machine's clock, which is good enough for a list.
-fn state(token: &TokenInfo) -> &'static str {
-    let end = OffsetDateTime::parse(&token.expires_at, &Rfc3339);
-    match end {
-        _ if token.revoked => messages::REVOKED,
-        Ok(end) if end < OffsetDateTime::now_utc() => messages::EXPIRED,
-        _ if token.kind == TokenKind::BreakGlass => match token.approval {
+pub(crate) fn has_expired(token: &TokenInfo) -> bool {
+    OffsetDateTime::parse(&token.expires_at, &Rfc3339).is_ok_and(|end| end < OffsetDateTime::now_utc())
+}
+
+/// Whether it can be used, in words.
+pub(crate) fn state(token: &TokenInfo) -> &'static str {
+    match () {
+        () if token.revoked => messages::REVOKED,
+        () if has_expired(token) => messages::EXPIRED,
+        () if token.kind == TokenKind::BreakGlass => match token.approval {
             Some(ApprovalState::Approved) => messages::VALID,
             Some(ApprovalState::Open) => messages::WAITS,
             Some(ApprovalState::Expired) => messages::EXPIRED,
             Some(ApprovalState::Denied) | None => messages::DENIED,
         },
-        _ => messages::VALID,
+        () => messages::VALID,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use petsem_integration::dev::Dev;
+use petsem_integration::dev::{Dev, flyv1};
 use petsem_integration::server::{Ended, petsem, run};
 use serde_json::{Value, json};
 
@@ -140,7 +140,10 @@ fn a_denied_request_is_found_in_the_audit_log_by_the_id_that_its_error_names() {
     assert!(shown(&dev, &narrow).status.success());
     let denied = shown(&dev, &["secrets", "unset", "A", "--token-file", "look.token"]);
     assert_eq!(denied.status.code(), Some(1), "{}", denied.printed);
-    for part in ["(forbidden), request ", "hint: this is the token of look.token; `petsem whoami`"] {
+    for part in [
+        "(forbidden), request ",
+        "hint: this is the token of look.token; `petsem whoami --token-file look.token",
+    ] {
         assert!(denied.printed.contains(part), "{part}: {}", denied.printed);
     }
     let (_, rest) = denied.printed.split_once("), request ").unwrap();
@@ -194,4 +197,127 @@ fn a_break_glass_that_is_killed_leaves_no_file_that_blocks_the_next() {
         assert!(!child.wait().unwrap().success());
         assert!(!dev.directory.path().join("glass.token").exists(), "{signal}: {said}");
     }
+}
+
+/// The last token of an operator could revoke itself without a word.
+#[test]
+fn a_command_that_revokes_its_own_token_asks_and_says_what_ends_with_it() {
+    let dev = Dev::start();
+    let made = |from: &str, out: &str| {
+        let arguments = ["token", "create", "--kind", "operator", "--token-file", from, "--out", out];
+        let made = shown(&dev, &arguments);
+        assert!(made.status.success(), "{}", made.printed);
+        answer(&dev, &["whoami", "--json", "--token-file", out]).0["tokens"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let parent = made("operator.token", "parent.token");
+    let child = made("parent.token", "child.token");
+    // The child was minted from the token that it revokes.
+    for id in [&parent, &child] {
+        let revoke = ["token", "revoke", id, "--token-file", "child.token"];
+        let asked = shown(&dev, &revoke);
+        assert_eq!(asked.status.code(), Some(2), "{}", asked.printed);
+        let texts = [
+            "the token of child.token, which this command uses, is this token or was minted from it",
+            "petsem operator recover",
+            "nothing was changed",
+            "give --yes to confirm",
+        ];
+        for text in texts {
+            assert!(asked.printed.contains(text), "{text}: {}", asked.printed);
+        }
+    }
+    let done = shown(&dev, &["token", "revoke", &parent, "--token-file", "child.token", "--yes"]);
+    assert_eq!(done.status.code(), Some(0), "{}", done.printed);
+    for text in [
+        "with it ended 1 unexpired token minted from it, none of them of a host",
+        "the token of this command is revoked, too",
+    ] {
+        assert!(done.printed.contains(text), "{text}: {}", done.printed);
+    }
+    let after = shown(&dev, &["org", "list", "--token-file", "child.token"]);
+    assert_eq!(after.status.code(), Some(1), "{}", after.printed);
+    assert!(after.printed.contains("`petsem operator recover` on the node"), "{}", after.printed);
+}
+
+#[test]
+fn revoking_the_token_that_enrolled_a_host_says_so_and_the_list_of_hosts_shows_it() {
+    let dev = Dev::start();
+    let wanted = json!({"kind": "operator", "subject": "enroller"});
+    let (minted, id) = {
+        let answer = dev.operate("POST", "/v1/tokens", Some(&wanted));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        (answer.field("token"), answer.field("id"))
+    };
+    let body = json!({"hosts": ["h-9"], "reason": "a new host"});
+    let request = dev.call("POST", "/v1/enrollments", &flyv1(&minted), Some(&body));
+    dev.approve_with_seal(&request.field("id"), None);
+    let host = json!({"kind": "host", "host": "h-9"});
+    let host = dev.call("POST", "/v1/tokens", &flyv1(&minted), Some(&host));
+    assert_eq!(host.status, 201, "{}", host.text());
+    let hosts = || -> Vec<Vec<String>> {
+        let listed = shown(&dev, &["host", "list"]);
+        assert!(listed.status.success(), "{}", listed.printed);
+        listed.printed.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    };
+    let state = |name: &str| {
+        let hosts = hosts();
+        let host = hosts.iter().find(|host| host[0] == name).unwrap_or_else(|| panic!("{hosts:?}"));
+        (host[3].clone(), host[4].clone())
+    };
+    assert_eq!(state("dev").0, "valid");
+    assert_eq!(state("h-9"), ("valid".to_owned(), "enroller (petsem-dev)".to_owned()));
+    let done = shown(&dev, &["token", "revoke", &id]);
+    assert_eq!(done.status.code(), Some(0), "{}", done.printed);
+    let said = "with it ended 1 unexpired token minted from it, 1 of them of hosts, on which nothing boots until they are \
+                enrolled again";
+    assert!(done.printed.contains(said), "{}", done.printed);
+    assert_eq!((state("dev").0, state("h-9").0), ("valid".to_owned(), "revoked".to_owned()));
+}
+
+/// Scripts took a policy that only waits for one that is set.
+#[test]
+fn a_policy_that_waits_or_allows_nothing_or_names_no_secret_is_not_set_without_a_word() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"SMTP_USER": "u"}));
+    let policy = |secrets: &[&str]| {
+        let mut policy = petsem_integration::dev::policy();
+        policy["rules"][1]["secrets"] = json!({"names": secrets, "prefixes": ["SMTP_", "STMP_"]});
+        std::fs::write(dev.directory.path().join("policy.json"), policy.to_string()).unwrap();
+    };
+    let set = |more: &[&str]| {
+        let arguments: Vec<&str> = ["policy", "set", "policy.json"].iter().chain(more).copied().collect();
+        shown(&dev, &arguments)
+    };
+    let owner = ["--token-file", "owner.token"];
+    policy(&["SMTP_USER", "SMTP_USRE"]);
+    let waits = set(&[]);
+    assert_eq!(waits.status.code(), Some(4), "{}", waits.printed);
+    assert!(waits.printed.contains("error: nothing is changed yet: request "), "{}", waits.printed);
+    let done = set(&owner);
+    assert_eq!(done.status.code(), Some(0), "{}", done.printed);
+    for text in [
+        "the rule developer names the secret SMTP_USRE, and shop has none of that name now",
+        "the rule developer names the prefix STMP_, and no secret of shop begins with it now",
+    ] {
+        assert!(done.printed.contains(text), "{text}: {}", done.printed);
+    }
+    assert!(
+        !done.printed.contains("SMTP_USER,") && !done.printed.contains("prefix SMTP_,"),
+        "{}",
+        done.printed
+    );
+
+    std::fs::write(dev.directory.path().join("policy.json"), r#"{"format": 1, "rules": []}"#).unwrap();
+    let asked = set(&owner);
+    assert_eq!(asked.status.code(), Some(2), "{}", asked.printed);
+    assert!(asked.printed.contains("no Machine of shop boots any more"), "{}", asked.printed);
+    assert_eq!(
+        dev.own("GET", "/v1/apps/shop/policy", None).json()["policy"]["rules"].as_array().unwrap().len(),
+        2
+    );
+    let done = set(&[&owner[..], &["--yes"]].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", done.printed);
 }

@@ -255,6 +255,31 @@ fn an_unknown_or_repeated_query_parameter_is_refused() {
     assert!(misspelled.starts_with(named), "{misspelled}");
 }
 
+/// `DELETE …?dry-run=true` deleted.
+#[test]
+fn a_route_without_a_query_refuses_every_parameter_and_does_nothing() {
+    let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
+    let policy = json!({"policy": petsem_integration::dev::policy()});
+    for (method, path, body) in [
+        ("DELETE", "/v1/apps/shop".to_owned(), None),
+        ("DELETE", format!("{SHOP}/A"), None),
+        ("POST", SHOP.to_owned(), Some(json!({"values": {"A": null}}))),
+        ("PUT", "/v1/apps/shop/policy".to_owned(), Some(policy)),
+        ("POST", "/v1/tokens".to_owned(), Some(json!({"kind": "operator"}))),
+        ("POST", "/v1/revocations".to_owned(), Some(json!({"host": {"host": "dev"}}))),
+        ("GET", "/v1/orgs".to_owned(), None),
+    ] {
+        let refused = dev.operate(method, &format!("{path}?dry-run=true"), body.as_ref());
+        assert_eq!(refused.outcome(), (400, "bad_request".to_owned()), "{method} {path}");
+        let begin = "unknown query parameter `dry-run`; this route takes none; nothing was changed";
+        assert!(refused.error().starts_with(begin), "{method} {path}: {}", refused.error());
+    }
+    assert_eq!(dev.operate("GET", &format!("{SHOP}/A"), None).status, 200);
+    // An empty query is none: some clients send it.
+    assert_eq!(dev.operate("DELETE", &format!("{SHOP}/A?"), None).status, 200);
+}
+
 #[test]
 fn a_token_that_may_only_write_replaces_values_and_keys_and_creates_apps() {
     let dev = Dev::start();

@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use petsem_integration::dev::{audit_log, flyv1};
 use petsem_integration::http::Request;
 use petsem_integration::installation::Installation;
+use petsem_integration::pause;
 use petsem_integration::seals::{assert_open, done, get, operator, orgs, refused, status};
 use petsem_integration::server::Server;
 use serde_json::{Value, json};
@@ -76,6 +78,13 @@ fn a_node_whose_log_is_missing_waits_until_it_is_back() {
     let server = installation.start().unwrap();
     assert_lost(&installation, &server, &["the audit log of this node is missing", "data/audit"]);
     refused(&operator(&installation, &["unseal", "--configured"], &[]), &["is missing"]);
+    // It is not sealed: unsealing it would not help.
+    let (token, org) = (installation.path("new.token"), ["--org", "acme", "--owner", "kim"]);
+    for arguments in [vec!["recover", "--operator", "kim"], [&["owner"], &org[..]].concat()] {
+        let ended = operator(&installation, &arguments, &[("--out", &token)]);
+        refused(&ended, &["the audit log of this node is lost", "petsem operator audit accept-loss"]);
+        assert!(!ended.printed.contains("sealed"), "{}", ended.printed);
+    }
     // Mounted again: nothing is lost, and there is nothing to accept.
     fs::remove_dir_all(&log).unwrap();
     fs::rename(&away, &log).unwrap();
@@ -272,4 +281,26 @@ fn a_data_directory_without_an_id_is_no_node_until_one_is_added() {
     assert!(server.stop().status.success());
     done(&operator(&installation, &["audit", "verify"], &[]));
     done(&operator(&installation, &["verify"], &[]));
+}
+
+#[test]
+fn a_server_whose_audit_files_are_removed_says_so_although_it_goes_on() {
+    let installation = Installation::made();
+    let server = installation.start().unwrap();
+    let warnings = || get(&server, "/readyz").json()["warnings"].to_string();
+    assert_eq!(warnings(), "[]");
+    for file in fs::read_dir(installation.path("data/audit")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let is_noticed = (0..100).any(|_| {
+        let noticed =
+            warnings().contains("of the audit log was removed or replaced while the server wrote it");
+        if !noticed {
+            pause(Duration::from_millis(100));
+        }
+        noticed
+    });
+    assert!(is_noticed, "{}", warnings());
+    assert!(status(&installation)["warnings"][0].as_str().unwrap().contains("petsem operator audit verify"));
+    assert_open(&installation, &server);
 }
