@@ -9,6 +9,8 @@ pub mod installation;
 #[expect(clippy::expect_used, clippy::panic, reason = "a harness: what it cannot do fails the test")]
 pub mod memory;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
+pub mod page;
+#[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod platform;
 #[expect(clippy::expect_used, reason = "a harness: what it cannot do fails the test")]
 pub mod publisher;

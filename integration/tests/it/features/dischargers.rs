@@ -11,7 +11,7 @@ use petsem_server::Development;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-const AUTH: &str = "https://auth.example";
+pub(super) const AUTH: &str = "https://auth.example";
 const KEY: [u8; 32] = [7; 32];
 const CANARY: &str = "canary-dischargers-4c1f9a02";
 
@@ -46,8 +46,6 @@ impl Scene {
         let (org, app) = (id("/v1/orgs/demo"), id("/v1/apps/shop"));
         let host = UnverifiedToken::parse(&self.host).unwrap();
         let &[(AUTH, sealed)] = host.undischarged(&[]).as_slice() else { panic!("another discharger") };
-        let ticket = Ticket::open(sealed, &SharedKey::new(KEY)).unwrap();
-        let mut discharge = ticket.discharge(AUTH, &mut UnwrapErr(SysRng));
         let grant = BootGrant {
             org: *org.parse::<petsem_api::OrgId>().unwrap().as_bytes(),
             app: *app.parse::<petsem_api::AppId>().unwrap().as_bytes(),
@@ -56,9 +54,7 @@ impl Scene {
             expires: now() + 60,
             provenance: json!({"proof": {"subject": {"sub": sub, "proved_at": proved_at}}}).to_string(),
         };
-        let window = Caveat::ValidityWindow { not_before: now() - 30, not_after: now() + 60 };
-        discharge.add([window, grant.into()]).unwrap();
-        discharge.to_text().to_string()
+        discharge(&Ticket::open(sealed, &SharedKey::new(KEY)).unwrap(), grant)
     }
 
     fn boot(&self, discharge: &str) -> Answer {
@@ -72,6 +68,14 @@ impl Scene {
         command.arg("--token-file").arg(self.dev.layout().operator_token());
         run(command)
     }
+}
+
+/// What the discharger answers, as docs/discharger.md describes it.
+pub(super) fn discharge(ticket: &Ticket, grant: BootGrant) -> String {
+    let mut discharge = ticket.discharge(AUTH, &mut UnwrapErr(SysRng));
+    let window = Caveat::ValidityWindow { not_before: now() - 30, not_after: grant.expires };
+    discharge.add([window, grant.into()]).unwrap();
+    discharge.to_text().to_string()
 }
 
 fn refused(answer: &Answer, status: u16, code: &str) {

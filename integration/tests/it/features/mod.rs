@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod batches;
 mod boots;
+mod discharger_page;
 mod dischargers;
 mod exchange;
 mod explanations;

@@ -16,7 +16,7 @@ fn commands(text: &str) -> Vec<&str> {
 }
 
 /// Whether the test named by a command is a function under `#[test]` in the file or module of its path.
-fn is_there(command: &str) -> bool {
+pub(super) fn is_there(command: &str) -> bool {
     let (package, arguments) = command.split_once(' ').unwrap();
     let path = arguments.rsplit(' ').next().unwrap();
     let directory = package.strip_prefix("petsem-").unwrap_or("cli");

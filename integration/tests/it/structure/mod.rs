@@ -1,5 +1,8 @@
-//! The sources and documents themselves: dependencies between crates and modules, comparisons of secrets, named tests.
+//! The sources and documents themselves: dependencies between crates and modules, comparisons of secrets, named tests,
+//! blocks of commands.
 
+mod blocks;
+mod commands;
 mod comparisons;
 mod documents;
 mod layers;

@@ -3,20 +3,26 @@
 //! The blocks run as they are written, in one shell. What a person does besides typing is in [`line`]: leaving a server
 //! running, answering a prompt, and copying an id that a command printed.
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use petsem_integration::dev::Dev;
+use petsem_integration::page::blocks_in;
 use petsem_integration::server::{binary, run};
 use rustix::net::sockopt::set_socket_reuseaddr;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+use serde_json::json;
 
 const README: &str = include_str!("../../../../README.md");
 
-/// Blocks that are no walkthrough: the demonstration and the tests themselves, and what needs a workload of one's own.
-/// Each names a line of its block.
-const LEFT_OUT: [&str; 2] = ["demo/run ", "petsem token exchange --app shop --jwt-file job.jwt"];
+/// Blocks that are not of the walkthrough, each by a line of it: the demonstration and the tests themselves, which
+/// `super::blocks` checks, and what needs a workload of one's own, which has a test of its own.
+const LEFT_OUT: [&str; 2] = ["demo/run ", WORKLOAD];
+const WORKLOAD: &str = "petsem token exchange --app shop --jwt-file job.jwt";
 
 /// What the shell does around the lines.
 const BEFORE: &str = r#"
@@ -26,17 +32,6 @@ written() { for _ in $(seq 600); do [ -e "$1" ] && return; sleep 0.1; done; retu
 finish() { for job in $(jobs -p); do kill "$job" 2>/dev/null && wait "$job" || true; done; }
 trap finish EXIT
 "#;
-
-fn blocks() -> Vec<&'static str> {
-    let mut blocks = Vec::new();
-    let mut rest = README;
-    while let Some((_, after)) = rest.split_once("```sh\n") {
-        let (block, after) = after.split_once("```").unwrap();
-        blocks.push(block);
-        rest = after;
-    }
-    blocks
-}
 
 /// A line as a person would run it.
 fn line(line: &str, ports: [u16; 2]) -> String {
@@ -86,7 +81,7 @@ fn reserved_port() -> (OwnedFd, u16) {
 
 #[test]
 fn every_command_block_of_the_readme_works_as_written_in_order() {
-    let blocks = blocks();
+    let blocks: Vec<&str> = blocks_in(README, "sh").iter().map(|block| block.text).collect();
     let is_left_out = |block: &str| LEFT_OUT.iter().any(|line| block.contains(line));
     assert_eq!(blocks.iter().filter(|block| is_left_out(block)).count(), LEFT_OUT.len());
     let [(_first, first), (_second, second)] = [reserved_port(), reserved_port()];
@@ -121,4 +116,31 @@ fn every_command_block_of_the_readme_works_as_written_in_order() {
     }
     let copy = std::fs::read_to_string(directory.path().join("letter.copy")).unwrap();
     assert_eq!(copy, "meet me at noon\n");
+}
+
+/// The workload is `./send`, whose JWT may read all secrets of the app; the token that it gets has one.
+#[test]
+fn the_block_of_a_workload_that_passes_its_access_on_works_as_written() {
+    let blocks = blocks_in(README, "sh");
+    let block = blocks.iter().find(|block| block.text.contains(WORKLOAD)).unwrap();
+    let dev = Dev::start();
+    dev.set("shop", &json!({"SMTP_USER": "mailer", "SMTP_PASSWORD": "of the mailer"}));
+    let directory = tempfile::tempdir().unwrap();
+    let jwt = dev.reader_jwt();
+    let send = "#!/bin/sh\nenv | sed -n 's/^SMTP_/sent with SMTP_/p'\n";
+    for (name, content, mode) in
+        [("job.jwt", jwt.strip_prefix("Bearer ").unwrap(), 0o600), ("send", send, 0o700)]
+    {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let mut command = Command::new("bash");
+    let path = format!("{}:/usr/bin:/bin", binary().parent().unwrap().display());
+    command.args(["-euc", block.text]).env_clear().env("PATH", path).current_dir(directory.path());
+    command.env("PETSEM_ENDPOINT", format!("http://{}", dev.server.address()));
+    let ended = run(command);
+    assert!(ended.status.success(), "{}", ended.printed);
+    let sent: Vec<&str> = ended.printed.lines().filter(|line| line.starts_with("sent with ")).collect();
+    assert_eq!(sent, ["sent with SMTP_PASSWORD=of the mailer"], "{}", ended.printed);
 }

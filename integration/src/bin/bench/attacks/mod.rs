@@ -58,6 +58,10 @@ pub(crate) struct Attacks {
     /// The attacks: wide-tokens, refused-credentials, idle-connections, few-files. Default: all
     names: Vec<String>,
 
+    /// Print the attacks, and end
+    #[arg(long)]
+    list: bool,
+
     /// A few seconds with few connections: whether boots fail and memory is bounded, not how fast boots are
     #[arg(long)]
     quick: bool,
@@ -191,6 +195,10 @@ fn half(request: Request, body: usize) -> Vec<u8> {
 impl Attacks {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let attacks = self.chosen()?;
+        if self.list {
+            attacks.iter().for_each(|attack| println!("{:<20} {}", attack.name, attack.about));
+            return Ok(());
+        }
         if cfg!(debug_assertions) && !self.quick {
             return Err(Failure::new(
                 "this benchmark was built without --release",
