@@ -19,6 +19,23 @@ pub struct Revision {
     pub mark: [u8; 16],
 }
 
+/// How far the node saw the store, by the checkpoints of its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorePosition {
+    /// The last revision.
+    pub revision: Option<Revision>,
+    /// The number of the last control change.
+    pub feed: Option<u64>,
+}
+
+impl StorePosition {
+    /// Goes on to what a checkpoint names.
+    pub fn pass(&mut self, checkpoint: &Checkpoint) {
+        self.revision = checkpoint.revision.or(self.revision);
+        self.feed = checkpoint.feed.or(self.feed);
+    }
+}
+
 /// The end of a node's log at one point in time.
 ///
 /// It is itself the line `line + 1`, and covers all lines before it.

@@ -94,7 +94,7 @@ mod writer;
 mod tests;
 
 pub use aside::{SetAside, is_set_aside, set_aside};
-pub use checkpoint::{Checkpoint, Revision};
+pub use checkpoint::{Checkpoint, Revision, StorePosition};
 pub use error::{AuditError, AuditOpenError, Fault, Finding};
 pub use event::{ANCESTORS_MAXIMUM, AuditEvent, ControlChange, EncodedEvent, Outcome, SecretNames, Subject};
 pub use log::{

@@ -12,7 +12,7 @@ use petsem_keys::{AuditMacKey, AuditRatchetKey, AuditSigningKey};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::checkpoint::{Checkpoint, Revision};
+use crate::checkpoint::{Checkpoint, Revision, StorePosition};
 use crate::error::{AuditError, AuditOpenError};
 use crate::event::{AuditEvent, EncodedEvent};
 use crate::open;
@@ -136,10 +136,8 @@ pub struct Tail {
     pub ratchet_steps: u64,
     /// Bytes of a torn last write that were cut: its lines were never acknowledged.
     pub cut_bytes: u64,
-    /// The last revision of the store that the node saw, according to its checkpoints.
-    pub seen_revision: Option<Revision>,
-    /// The last control change that the node saw, according to its checkpoints.
-    pub seen_feed: Option<u64>,
+    /// How far the node saw the store.
+    pub seen: StorePosition,
     /// Request ids of the lines after the checkpoint that the store knows; if it knows none, of the lines
     /// after the last checkpoint but one. A committed change whose id is not here has no line.
     pub request_ids: HashSet<String>,

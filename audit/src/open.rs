@@ -11,7 +11,7 @@ use std::thread;
 use petsem_keys::AuditSigningKey;
 use tokio::sync::mpsc;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, StorePosition};
 use crate::error::{AuditError, AuditOpenError, Fault, Finding};
 use crate::line::{self, Line};
 use crate::lock::DirectoryLock;
@@ -76,8 +76,7 @@ pub(crate) fn open(
         verified_from: found.walker.first,
         ratchet_steps: found.walker.ratchet_steps,
         cut_bytes,
-        seen_revision: found.walker.seen.revision,
-        seen_feed: found.walker.seen.feed,
+        seen: found.walker.seen,
         request_ids: found.request_ids,
     };
     let (sender, checkpoints) = mpsc::channel(CHECKPOINTS_WAITING);
@@ -155,7 +154,7 @@ pub fn check_directory(directory: &Path) -> Result<(), AuditOpenError> {
 }
 
 /// Checks that a log can be continued: its directory is private, it has the checkpoint that the store knows, and what
-/// follows it is unchanged. Nothing is written.
+/// follows it is unchanged. Nothing is written. Returns how far the node saw the store.
 ///
 /// # Errors
 /// [`AuditOpenError`]: the files cannot be read, others can read them, or the log is missing or broken.
@@ -164,7 +163,7 @@ pub fn check_end(
     node: [u8; 16],
     keys: AuditKeys,
     known: Option<KnownCheckpoint>,
-) -> Result<(), AuditOpenError> {
+) -> Result<StorePosition, AuditOpenError> {
     let mut files = match segment::list(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         listed => {
@@ -179,7 +178,9 @@ pub fn check_end(
     {
         files.pop();
     }
-    Used { directory: directory.to_owned(), files }.verified(node, Some(keys), known).map(drop)
+    Used { directory: directory.to_owned(), files }
+        .verified(node, Some(keys), known)
+        .map(|(end, _)| end.walker.seen)
 }
 
 /// The node whose log is in a directory; `None` if there is no line.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::checkpoint::Revision;
+use crate::checkpoint::StorePosition;
 use crate::error::AuditError;
 use crate::event::EncodedEvent;
 use crate::stats::AuditStats;
@@ -106,13 +106,6 @@ impl Pace {
     fn of(wanted: usize, steady: u8) -> Self {
         if wanted < 2 { Self::default() } else { Self { wanted: wanted.min(ENOUGH), steady } }
     }
-}
-
-/// The position in the store that the node last saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StorePosition {
-    pub(crate) revision: Option<Revision>,
-    pub(crate) feed: Option<u64>,
 }
 
 /// Shared by the handle and the writer.

@@ -5,11 +5,10 @@
 
 use petsem_keys::AuditMacKey;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, StorePosition};
 use crate::error::Fault;
 use crate::line::{self, Line};
 use crate::log::KnownCheckpoint;
-use crate::queue::StorePosition;
 
 /// The position of a verification, and what it found so far.
 pub(crate) struct Walker {
@@ -220,8 +219,7 @@ impl Walker {
         }
         self.signed = number;
         self.checkpoints = self.checkpoints.saturating_add(1);
-        self.seen.revision = checkpoint.revision.or(self.seen.revision);
-        self.seen.feed = checkpoint.feed.or(self.seen.feed);
+        self.seen.pass(checkpoint);
         Ok(())
     }
 }

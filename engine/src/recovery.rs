@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use data_encoding::HEXLOWER;
 use petsem_api::RequestId;
-use petsem_audit::{AuditError, AuditEvent, DurableCheckpoint, EncodedEvent, Outcome, Revision};
+use petsem_audit::{AuditError, AuditEvent, DurableCheckpoint, EncodedEvent, Outcome, StorePosition};
 use petsem_store::{RecordKind, Store};
 
 use crate::engine::Engine;
@@ -27,15 +27,14 @@ const LONGEST_REQUEST: u64 = 10 * 60 * 1000;
 pub async fn missing_from_store(
     store: &dyn Store,
     unlocked: &Unlocked,
-    seen_revision: Option<Revision>,
-    seen_feed: Option<u64>,
+    log: StorePosition,
 ) -> Result<Option<String>, Failure> {
-    if let Some(seen) = seen_revision
+    if let Some(seen) = log.revision
         && store.mark(seen.revision).await? != Some(seen.mark)
     {
         return Ok(Some(messages::revision(seen.revision)));
     }
-    let Some(seen) = seen_feed else { return Ok(None) };
+    let Some(seen) = log.feed else { return Ok(None) };
     let head = read_row::<FeedHeadRow>(store, &unlocked.codec, &[]).await?.transpose()?;
     let number = head.map_or(0, |row| row.content.number);
     Ok((number < seen).then(|| messages::control_change(seen)))

@@ -260,7 +260,8 @@ async fn the_end_of_a_log_that_others_can_reach_is_refused_as_at_a_start() {
     let (lab, log, ..) = running_log().await;
     log.close().await.unwrap();
     let set = |mode| fs::set_permissions(lab.directory(), fs::Permissions::from_mode(mode)).unwrap();
-    let ended = || crate::check_end(lab.directory(), NODE, keys(), None).map_err(|error| error.to_string());
+    let ended =
+        || crate::check_end(lab.directory(), NODE, keys(), None).map(drop).map_err(|error| error.to_string());
     assert_eq!(ended(), Ok(()));
     set(0o755);
     let refused = ended().unwrap_err();

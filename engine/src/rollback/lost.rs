@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use petsem_api::{AppId, IssuerId, OrgId};
-use petsem_audit::{Checkpoint, Revision, VerifiedLine, verify_all_lines};
+use petsem_audit::{Checkpoint, Revision, StorePosition, VerifiedLine, verify_all_lines};
 use petsem_store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -114,7 +114,7 @@ pub async fn find_lost_changes(
     let newest = store.revision().await?.map_or(0, |newest| newest.revision);
     let mut lines = Lines { copy: Some((newest, after_change)), ..Lines::between(0, u64::MAX) };
     let last_line = lines.read(keys, directory)?;
-    if missing_from_store(store, unlocked, lines.seen_revision, lines.seen_feed).await?.is_none() {
+    if missing_from_store(store, unlocked, lines.seen).await?.is_none() {
         return Ok(None);
     }
     // A copy of this store has every mark up to its end: one that differs is from another history.
@@ -122,7 +122,7 @@ pub async fn find_lost_changes(
     if store.mark(common.revision).await? != Some(common.mark) {
         return Err(refused(messages::rollback_of_another_store()));
     }
-    let end = lines.seen_feed.unwrap_or(0);
+    let end = lines.seen.feed.unwrap_or(0);
     lines.lost(store, unlocked, last_line, after_change, end).await.map(Some)
 }
 
@@ -157,10 +157,8 @@ struct Lines {
     until: u64,
     /// The last revision that both have.
     common: Option<Revision>,
-    /// The newest revision that the log has seen.
-    seen_revision: Option<Revision>,
-    /// The newest control change that the log has seen.
-    seen_feed: Option<u64>,
+    /// How far the node saw the store.
+    seen: StorePosition,
     changes: BTreeMap<(String, Option<AppId>), LostChange>,
     feed: BTreeMap<u64, (FeedRow, String, Option<String>)>,
     versions: BTreeMap<AppId, u64>,
@@ -200,8 +198,7 @@ impl Lines {
             after,
             until,
             common: None,
-            seen_revision: None,
-            seen_feed: None,
+            seen: StorePosition::default(),
             changes: BTreeMap::new(),
             feed: BTreeMap::new(),
             versions: BTreeMap::new(),
@@ -227,8 +224,7 @@ impl Lines {
     }
 
     fn pass(&mut self, checkpoint: &Checkpoint) {
-        self.seen_revision = checkpoint.revision.or(self.seen_revision);
-        self.seen_feed = checkpoint.feed.or(self.seen_feed);
+        self.seen.pass(checkpoint);
         let Some((newest, after_change)) = self.copy else { return };
         if let Some(pair) = checkpoint.revision
             && pair.revision <= newest

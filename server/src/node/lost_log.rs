@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use petsem_audit::{AuditOpenError, check_end, set_aside};
+use petsem_audit::{AuditOpenError, StorePosition, check_end, set_aside};
 use petsem_engine::{AuditRecord, NodeKeys, Timestamp, Unlocked, begin_new_chain};
 use petsem_store::Store;
 
@@ -37,19 +37,38 @@ pub(crate) async fn start_accepting_loss(
     Ok((started, accepted))
 }
 
-/// What is lost of the log; `None` if nothing is. Only looks.
+/// The state of a log.
+pub(crate) enum LogState {
+    /// It has what the store knows of it, and has seen this much of the store.
+    Whole(StorePosition),
+    /// What is lost of it.
+    Lost(AuditOpenError),
+}
+
+/// The state of the log. Only looks.
 ///
 /// # Errors
 /// [`StartError`]: the log cannot be read.
+pub(crate) fn look_at_log(settings: &Settings, id: [u8; 16], keys: NodeKeys) -> Result<LogState, StartError> {
+    match check_end(&settings.audit.directory, id, keys.keys, keys.checkpoint) {
+        Ok(seen) => Ok(LogState::Whole(seen)),
+        Err(error) if error.is_loss() => Ok(LogState::Lost(error)),
+        Err(error) => Err(explained(settings, StartError::Audit(error))),
+    }
+}
+
+/// What is lost of the log; `None` if nothing is.
+///
+/// # Errors
+/// As [`look_at_log`].
 pub(crate) fn find_loss(
     settings: &Settings,
     id: [u8; 16],
     keys: NodeKeys,
 ) -> Result<Option<AuditOpenError>, StartError> {
-    match check_end(&settings.audit.directory, id, keys.keys, keys.checkpoint) {
-        Ok(()) => Ok(None),
-        Err(error) if error.is_loss() => Ok(Some(error)),
-        Err(error) => Err(explained(settings, StartError::Audit(error))),
+    match look_at_log(settings, id, keys)? {
+        LogState::Whole(_) => Ok(None),
+        LogState::Lost(error) => Ok(Some(error)),
     }
 }
 

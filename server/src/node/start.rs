@@ -184,7 +184,7 @@ pub(crate) async fn start_replacing(
     // Before the engine gives the log the store's position: otherwise the next start would not detect it.
     // An acceptance that has begun knows what the store lacks.
     let is_accepted = matches!(unfinished, Some(UnfinishedReplacement::Rollback));
-    let missing = missing_from_store(&*store, &unlocked, tail.seen_revision, tail.seen_feed).await?;
+    let missing = missing_from_store(&*store, &unlocked, tail.seen).await?;
     if let Some(what) = missing.filter(|_| !is_accepted) {
         return Err(StartError::RolledBack { what });
     }

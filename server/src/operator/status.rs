@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use petsem_audit::AuditStats;
-use petsem_engine::{DenialFolder, SealedRows, StoreStatus, Timestamp, Unlocked, unlock_rows};
+use petsem_engine::{
+    DenialFolder, SealedRows, StoreStatus, Timestamp, Unlocked, missing_from_store, unlock_rows,
+};
 use petsem_store::{OpenError, Store};
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use crate::disks::{self, DiskSpace};
 use crate::error::StartError;
 use crate::messages;
 use crate::node::identity::node;
-use crate::node::lost_log::find_loss;
+use crate::node::lost_log::{LogState, look_at_log};
 use crate::node::sealed::SealedNode;
 use crate::node::start::{Started, is_absent, view_rows, with_store};
 use crate::operator::seals::without_people;
@@ -151,15 +153,18 @@ async fn inspect(settings: &Settings, store: &dyn Store) -> Result<NodeStatus, S
 }
 
 /// Why a start would not serve with this node's audit log.
+/// Why the next start would refuse the audit log, or the database beside it.
 async fn problem_of_log(settings: &Settings, store: &dyn Store, unlocked: &Unlocked) -> Option<String> {
-    let found = match node(settings, store, unlocked).await {
-        Ok((id, keys)) => find_loss(settings, id, keys),
-        Err(error) => Err(error),
+    let found = async {
+        let (id, keys) = node(settings, store, unlocked).await?;
+        let seen = match look_at_log(settings, id, keys)? {
+            LogState::Lost(lost) => return Ok(Some(lost.to_string())),
+            LogState::Whole(seen) => seen,
+        };
+        let missing = missing_from_store(store, unlocked, seen).await?;
+        Ok(missing.map(|what| StartError::RolledBack { what }.to_string()))
     };
-    match found {
-        Ok(lost) => lost.map(|lost| lost.to_string()),
-        Err(error) => Some(error.to_string()),
-    }
+    found.await.unwrap_or_else(|error: StartError| Some(error.to_string()))
 }
 
 /// None if the directory cannot be read: the log of a server says why.

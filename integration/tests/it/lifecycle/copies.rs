@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 const DOCUMENT: &str = include_str!("../../../../docs/copies.md");
 
+const SECRETS: &str = "/v1/apps/shop/secrets";
+
 /// The command blocks of the document.
 fn blocks() -> [&'static str; 4] {
     let blocks: Vec<_> =
@@ -27,6 +29,10 @@ struct Machine {
 impl Machine {
     fn etc(&self) -> PathBuf {
         self.root.join("etc/petsem")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.join("var/lib/petsem")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -58,16 +64,14 @@ fn call(server: &Server, token: &str, method: &str, target: &str, body: &Value) 
     request.send(server.address())
 }
 
-#[test]
-fn a_copy_that_was_made_as_the_document_says_starts_on_another_machine() {
-    let directory = tempfile::tempdir().unwrap();
-    let machine = Machine { root: directory.path().join("machine") };
-    let home = directory.path().join("home");
+/// A machine with an installation, whose server is stopped, and the home of its operator, who has a token.
+fn machine_in(directory: &Path) -> (Machine, PathBuf, String) {
+    let machine = Machine { root: directory.join("machine") };
+    let home = directory.join("home");
     for made in [machine.etc(), machine.root.join("var/lib"), home.join("safe")] {
         std::fs::create_dir_all(made).unwrap();
     }
-    let data = machine.root.join("var/lib/petsem");
-    let data = format!("data_directory = {:?}", data.to_str().unwrap());
+    let data = format!("data_directory = {:?}", machine.data().to_str().unwrap());
     let text = CONFIGURATION.replace("data_directory = \"data\"", &data);
     std::fs::write(machine.etc().join("petsem.toml"), text).unwrap();
     let token = home.join("operator.token");
@@ -76,26 +80,68 @@ fn a_copy_that_was_made_as_the_document_says_starts_on_another_machine() {
     let made = run(init);
     assert!(made.status.success(), "{}", made.printed);
     let token = std::fs::read_to_string(&token).unwrap().trim().to_owned();
-    let secrets = "/v1/apps/shop/secrets";
-    let set = |server: &Server, values: Value| {
-        let answer = call(server, &token, "POST", secrets, &json!({ "values": values }));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-    };
-    let list = |server: &Server| {
-        let answer = call(server, &token, "GET", secrets, &Value::Null);
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()
-    };
-    let server = machine.start();
-    assert_eq!(call(&server, &token, "POST", "/v1/orgs", &json!({"name": "acme"})).status, 201);
-    assert_eq!(
-        call(&server, &token, "POST", "/v1/apps", &json!({"org": "acme", "name": "shop"})).status,
-        201
-    );
-    set(&server, json!({"A": "one", "B": "two"}));
-    let before = list(&server);
+    (machine, home, token)
+}
 
-    let [copy, key, start, _accept] = blocks();
+/// Creates the org `acme` and its app `shop`, with two secrets.
+fn make_shop(server: &Server, token: &str) {
+    assert_eq!(call(server, token, "POST", "/v1/orgs", &json!({"name": "acme"})).status, 201);
+    assert_eq!(call(server, token, "POST", "/v1/apps", &json!({"org": "acme", "name": "shop"})).status, 201);
+    set(server, token, json!({"A": "one", "B": "two"}));
+}
+
+fn set(server: &Server, token: &str, values: Value) {
+    let answer = call(server, token, "POST", SECRETS, &json!({ "values": values }));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+fn list(server: &Server, token: &str) -> Value {
+    let answer = call(server, token, "GET", SECRETS, &Value::Null);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[test]
+fn an_older_database_is_accepted_as_the_document_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let (machine, home, token) = machine_in(directory.path());
+    let server = machine.start();
+    make_shop(&server, &token);
+    let before = list(&server, &token);
+    assert!(server.stop().status.success());
+    let (database, nightly) = (machine.data().join("petsem.db"), home.join("nightly.db"));
+    std::fs::copy(&database, &nightly).unwrap();
+    let server = machine.start();
+    set(&server, &token, json!({"LATER": "three"}));
+    assert!(server.stop().status.success());
+    std::fs::copy(&nightly, &database).unwrap();
+
+    let [_, _, _, accept] = blocks();
+    let lines: Vec<&str> = accept.lines().collect();
+    let [accept, tokens @ .., start] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(*start, "systemctl start petsem");
+    let desk = home.join("desk");
+    std::fs::create_dir(&desk).unwrap();
+    machine.types(&desk, &format!("{accept} --yes"));
+    machine.types(&desk, &tokens.join("\n"));
+    let server = machine.start();
+    let owner = std::fs::read_to_string(desk.join("owner.token")).unwrap();
+    let after = list(&server, owner.trim());
+    assert_eq!(after["secrets"], before["secrets"]);
+    assert_eq!((&before["version"], &after["version"]), (&json!(1), &json!(3)));
+    assert_eq!(call(&server, &token, "GET", SECRETS, &Value::Null).status, 401);
+    assert!(server.stop().status.success());
+}
+
+#[test]
+fn a_copy_that_was_made_as_the_document_says_starts_on_another_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let (machine, home, token) = machine_in(directory.path());
+    let server = machine.start();
+    make_shop(&server, &token);
+    let before = list(&server, &token);
+
+    let [copy, key, start, _] = blocks();
     let lines: Vec<&str> = copy.lines().collect();
     let [stop, copy, start_again] = lines[..] else { panic!("{lines:?}") };
     assert_eq!((stop, start_again), ("systemctl stop petsem", "systemctl start petsem"));
@@ -103,7 +149,7 @@ fn a_copy_that_was_made_as_the_document_says_starts_on_another_machine() {
     machine.types(&home, copy);
     machine.types(&home, key);
     let server = machine.start();
-    set(&server, json!({"LATER": "three"}));
+    set(&server, &token, json!({"LATER": "three"}));
     assert!(server.stop().status.success());
 
     // The machine is lost; another one has the same paths.
@@ -113,8 +159,8 @@ fn a_copy_that_was_made_as_the_document_says_starts_on_another_machine() {
     assert_eq!(started, "systemctl start petsem");
     machine.types(&home, start);
     let server = machine.start();
-    assert_eq!(list(&server), before);
-    set(&server, json!({"NEW": "four"}));
+    assert_eq!(list(&server, &token), before);
+    set(&server, &token, json!({"NEW": "four"}));
     assert!(server.stop().status.success());
     let verified = run(machine.command(&["operator", "verify"]));
     assert!(verified.status.success(), "{}", verified.printed);
@@ -145,6 +191,11 @@ fn an_older_database_that_was_put_back_by_hand_says_what_to_do() {
     ];
     refused(&ended, &told);
     refused(&operator(&installation, &["recover", "--operator", "kim"], &[]), &told);
+    let status = operator(&installation, &["status"], &[]);
+    assert_eq!(status.status.code(), Some(2), "{}", status.printed);
+    for text in ["the store lacks", "petsem operator accept-rollback"] {
+        assert!(status.printed.contains(text), "{text}: {}", status.printed);
+    }
 }
 
 #[test]
