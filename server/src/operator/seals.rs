@@ -8,7 +8,9 @@ use petsem_engine::{
     KeepShares, NodeCommand, OpenList, PlannedSeals, SealInfo, SealSources, SealedRows, Timestamp,
     Unavailable, try_automatic,
 };
-use petsem_seals::{NewKeyFile, PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet};
+use petsem_seals::{
+    NewKeyFile, PASSPHRASE_KIND, Passphrase, SHAMIR_KIND, SealSettings, SealSource, ShareSet,
+};
 use petsem_store::OpenError;
 
 use crate::error::StartError;
