@@ -268,7 +268,8 @@ fn revoking_the_token_that_enrolled_a_host_says_so_and_the_list_of_hosts_shows_i
         (host[3].clone(), host[4].clone())
     };
     assert_eq!(state("dev").0, "valid");
-    assert_eq!(state("h-9"), ("valid".to_owned(), "enroller (petsem-dev)".to_owned()));
+    let by = format!("enroller (petsem-dev), request {}", request.field("id"));
+    assert_eq!(state("h-9"), ("valid".to_owned(), by));
     let done = shown(&dev, &["token", "revoke", &id]);
     assert_eq!(done.status.code(), Some(0), "{}", done.printed);
     let said = "with it ended 1 unexpired token minted from it, 1 of them of hosts, on which nothing boots until they are \

@@ -288,7 +288,8 @@ fn a_server_whose_audit_files_are_removed_says_so_although_it_goes_on() {
     let installation = Installation::made();
     let server = installation.start().unwrap();
     let warnings = || get(&server, "/readyz").json()["warnings"].to_string();
-    assert_eq!(warnings(), "[]");
+    // Left out if there are none.
+    assert_eq!(warnings(), "null");
     for file in fs::read_dir(installation.path("data/audit")).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
