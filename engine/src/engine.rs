@@ -330,7 +330,12 @@ impl Engine {
             return Err(CommitError::Unavailable);
         }
         let heads = written_heads(&change);
+        let replaced: Vec<_> = replaced_rows(&change).collect();
         let committed = self.store.commit(change).await?;
+        // Wrapped keys that the change destroys leave the memory, too.
+        for (kind, id) in replaced {
+            self.codec.forget(kind, &id);
+        }
         audit.committed(committed.revision);
         self.note_revision(committed);
         // An older head that is read from now on was put back, even if nobody has read this one.
@@ -408,6 +413,14 @@ fn written_heads(change: &Change) -> Vec<(AppId, u64)> {
             Some((AppId::from_bytes(record.id.as_slice().try_into().ok()?), record.row_version))
         })
         .collect()
+}
+
+/// The rows of apps that a change replaces or deletes.
+fn replaced_rows(change: &Change) -> impl Iterator<Item = (RecordKind, Vec<u8>)> {
+    let puts = change.puts.iter().map(|record| (record.kind, &record.id));
+    let rows = puts.chain(change.deletes.iter().map(|(kind, id)| (*kind, id)));
+    let of_app = |kind: &RecordKind| matches!(kind, RecordKind::AppHead | RecordKind::SecretKeys);
+    rows.filter(move |(kind, _)| of_app(kind)).map(|(kind, id)| (kind, id.clone()))
 }
 
 /// A change of this node that needs no audit line.

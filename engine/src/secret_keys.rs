@@ -4,6 +4,8 @@
 //! alone, and an older row is `integrity`. Each change is an app version, like a set of a secret, so that a writer can
 //! wait for it by version. Material is wrapped by the app's KEK, opened for one use, and wiped.
 
+use std::sync::Arc;
+
 use petsem_api::{
     AppId, AppRef, DecryptRequest, DecryptResponse, Deleted, EncryptRequest, EncryptResponse, ErrorCode,
     GenerateSecretKey, MAX_SECRET_KEYS, SecretKey, SecretKeyList, SecretKeyName, SecretKeyType, SetSecretKey,
@@ -286,7 +288,7 @@ impl Engine {
         audit: &mut AuditRecord,
         request: &KeyRequest<'_>,
         action: Action,
-    ) -> Result<(FoundApp, SecretKeysRow), Failure> {
+    ) -> Result<(FoundApp, Arc<SecretKeysRow>), Failure> {
         let app = self.key_app(audit, request, action, AppPart::SecretKeys).await?;
         let record = app.secret_keys_row()?;
         let row = match self.named_keys(&app, record) {
@@ -303,9 +305,13 @@ impl Engine {
     }
 
     /// The keys in this row, if it is the one that the head names.
-    fn named_keys(&self, app: &FoundApp, record: Option<&Record>) -> Result<SecretKeysRow, IntegrityFault> {
-        let row =
-            record.map(|record| self.codec.read::<SecretKeysRow>(app.id.as_bytes(), record)).transpose()?;
+    fn named_keys(
+        &self,
+        app: &FoundApp,
+        record: Option<&Record>,
+    ) -> Result<Arc<SecretKeysRow>, IntegrityFault> {
+        let read = |record| self.codec.read_kept::<SecretKeysRow>(app.id.as_bytes(), record);
+        let row = record.map(read).transpose()?;
         if row.as_ref().map_or(0, |row| row.version) != app.head.secret_keys_version {
             return Err(other_keys(app.id));
         }

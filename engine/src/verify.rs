@@ -233,7 +233,7 @@ impl StoreVerifier<'_> {
         };
         let keyring = Arc::clone(&self.keyring);
         let Row { version: head_version, content: head } = head;
-        let app = FoundApp { id, head_version, head, part, keyring };
+        let app = FoundApp { id, head_version, head: Arc::new(head), part, keyring };
         let sealed = SealedApp { store: self.store_id, app: &app };
 
         self.report.checked(id, sealed.check_bundle());

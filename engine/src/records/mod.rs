@@ -1,4 +1,5 @@
-//! The rows that decisions depend on: typed, with their MACs verified at every read.
+//! The rows that decisions depend on: typed, with their MACs verified at every read, unless the same bytes were just
+//! verified (`verified`).
 //!
 //! On disk a row's content is `02 ‖ epoch (u64 BE) ‖ number of the newest control change when it was written (u64 BE) ‖
 //! JSON`; the MAC covers all of it, table, id and row version (`petsem_keys::RowMacKey`). A row with an unknown format
@@ -10,8 +11,10 @@ mod bundle;
 mod content;
 mod control;
 mod scan;
+mod verified;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use petsem_api::RequestId;
@@ -33,6 +36,8 @@ pub(crate) use control::{
     PageRef, RequestEntry, RevokedAt, RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry,
 };
 pub(crate) use scan::{RowId, Scan, id_of, id_of_hex, read_row};
+pub(crate) use verified::Kept;
+use verified::VerifiedRows;
 
 /// The form of rows.
 const FORMAT: u8 = 2;
@@ -128,12 +133,15 @@ pub struct RecordCodec {
     epoch: u64,
     /// The newest control change that this node knows; 0 before it has read the feed.
     newest_change: AtomicU64,
+    heads: VerifiedRows<AppHead>,
+    secret_keys: VerifiedRows<SecretKeysRow>,
 }
 
 impl RecordCodec {
     /// A codec for this epoch.
     pub(crate) fn new(key: RowMacKey, epoch: u64) -> Self {
-        Self { key, old: None, epoch, newest_change: AtomicU64::new(0) }
+        let (heads, secret_keys) = <_>::default();
+        Self { key, old: None, epoch, newest_change: AtomicU64::new(0), heads, secret_keys }
     }
 
     /// The same, which also reads what has a MAC by the key from before.
@@ -171,11 +179,55 @@ impl RecordCodec {
     /// this node.
     pub(crate) fn read<T: Content>(&self, id: &[u8], record: &Record) -> Result<Row<T>, IntegrityFault> {
         let (row, change) = self.read_with_change(id, record)?;
+        self.check_change::<T>(id, change)?;
+        Ok(row)
+    }
+
+    /// The same, of a kind whose rows are read again and again: the bytes of the last read are not verified twice.
+    pub(crate) fn read_kept<T: Kept>(
+        &self,
+        id: &[u8],
+        record: &Record,
+    ) -> Result<Row<Arc<T>>, IntegrityFault> {
+        let (row, change) = match T::kept(self).get(id, record) {
+            Some(found) => found,
+            None => {
+                let (Row { version, content }, change) = self.read_with_change(id, record)?;
+                let content = Arc::new(content);
+                T::kept(self).keep(id, record, &content, change);
+                (Row { version, content }, change)
+            }
+        };
+        self.check_change::<T>(id, change)?;
+        Ok(row)
+    }
+
+    /// Drops what is kept of a row that was replaced or deleted.
+    pub(crate) fn forget(&self, kind: RecordKind, id: &[u8]) {
+        match kind {
+            RecordKind::AppHead => self.heads.forget(id),
+            RecordKind::SecretKeys => self.secret_keys.forget(id),
+            _ => {}
+        }
+    }
+
+    /// Whether something is kept of this row.
+    #[cfg(test)]
+    pub(crate) fn keeps(&self, kind: RecordKind, id: &[u8]) -> bool {
+        match kind {
+            RecordKind::AppHead => self.heads.keeps(id),
+            RecordKind::SecretKeys => self.secret_keys.keeps(id),
+            _ => false,
+        }
+    }
+
+    /// Refuses a row whose writer knew a later control change than this node.
+    fn check_change<T: Content>(&self, id: &[u8], change: u64) -> Result<(), IntegrityFault> {
         let newest = self.newest_change.load(Ordering::Relaxed);
         if newest > 0 && change > newest {
             return Err(IntegrityFault::new(T::KIND, id, AHEAD));
         }
-        Ok(row)
+        Ok(())
     }
 
     /// The same, whatever the writer knew, and the number of the newest control change that it knew.

@@ -259,7 +259,7 @@ impl Engine {
         let context = bundle_context(app, epoch, version);
         let sealed = kek.seal(&mut entropy::rng(), bundle, &context).map_err(Failure::internal)?;
         let dek = dek_of(&sealed.wrapped_dek)?;
-        let mut head = AppHead { app_version: version, bundle_dek: Some(dek), ..app.head.clone() };
+        let mut head = AppHead { app_version: version, bundle_dek: Some(dek), ..AppHead::clone(&app.head) };
         if head.epochs.last().is_none_or(|(last, _)| *last != epoch) {
             head.epochs.push((epoch, version));
         }

@@ -176,7 +176,7 @@ impl Engine {
         id: AppId,
         rows: AppRows,
     ) -> Result<FoundApp, Failure> {
-        let head = self.codec.read::<AppHead>(id.as_bytes(), &rows.head)?;
+        let head = self.codec.read_kept::<AppHead>(id.as_bytes(), &rows.head)?;
         let fault = |what| Err(IntegrityFault::new(RecordKind::AppHead, id.as_bytes(), what).into());
         let entry = control.app(id).await?;
         let destroyed = |kek: &KekRow| {

@@ -15,7 +15,7 @@ pub(crate) struct FoundApp {
     pub(crate) id: AppId,
     /// Row version of the head.
     pub(crate) head_version: u64,
-    pub(crate) head: AppHead,
+    pub(crate) head: Arc<AppHead>,
     /// Its other rows that were read; verified when they are used.
     pub(crate) part: PartRows,
     /// Taken before the rows were read, so it has every version that wraps them, even one that was destroyed since.

@@ -142,7 +142,7 @@ impl Engine {
         check_policy_version(&app, expected)?;
         let text = to_raw_value(&policy).map_err(Failure::internal)?;
         let row = PolicyRow { policy: text, author: author.to_owned(), at: self.now().millis() };
-        let head = AppHead { policy_version: version + 1, ..app.head.clone() };
+        let head = AppHead { policy_version: version + 1, ..AppHead::clone(&app.head) };
         if decided.is_none() {
             audit.set_detail(messages::policy_version(version + 1));
         }

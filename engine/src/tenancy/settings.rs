@@ -77,7 +77,7 @@ impl Engine {
         audit.set_names(named(wanted));
         let org = self.org_name(app.head.org).await?;
         let is_less = takes_away(&app.head.settings, &settings);
-        let head = AppHead { settings, ..app.head.clone() };
+        let head = AppHead { settings, ..AppHead::clone(&app.head) };
         let mut change = self.change(audit);
         change.expects.push(expect::<AppHead>(app.id.as_bytes(), app.head_version));
         change.puts.push(self.codec.write(app.id.as_bytes(), app.head_version + 1, &head));

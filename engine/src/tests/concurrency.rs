@@ -3,7 +3,7 @@
 use std::thread;
 
 use petsem_api::{ErrorCode, PolicyDocument};
-use petsem_store::AppPart;
+use petsem_store::{AppPart, RecordKind};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -228,4 +228,26 @@ async fn an_app_that_changed_after_the_decision_is_read_in_its_current_state() {
     deleted.await.unwrap();
     let gone = engine.with_part(decided, AppPart::Bundle).await;
     assert_eq!(code(gone.map(drop)), Err(ErrorCode::NotFound));
+}
+
+#[tokio::test]
+async fn what_a_change_replaces_or_deletes_is_no_longer_kept_in_memory() {
+    let demo = Demo::new().await;
+    let (engine, owner) = (&demo.lab.engine, &demo.tokens.owner);
+    let find = async || engine.find_app(&app_ref("shop")).await.unwrap().unwrap();
+    let id = find().await.id;
+    let keeps = || engine.codec.keeps(RecordKind::AppHead, id.as_bytes());
+    find().await;
+    find().await;
+    assert!(keeps());
+    demo.set(owner, "shop", json!({"A": "1"})).await.unwrap();
+    assert!(!keeps(), "it was replaced");
+    let version = find().await.head_version;
+    assert_eq!([find().await.head_version, find().await.head_version], [version; 2]);
+    assert!(keeps());
+    let deleted = demo.call(&demo.tokens.operator, async |engine, audit, principal, _| {
+        engine.delete_app(audit, principal, &app_ref("shop")).await
+    });
+    deleted.await.unwrap();
+    assert!(!keeps(), "it was deleted");
 }

@@ -246,9 +246,8 @@ async fn a_change_that_gave_nothing_when_it_was_decided_does_not_undo_a_withdraw
     let mut audit = local_record(engine.now(), "app.settings");
     let refused = engine.set_settings(&mut audit, &decided, &again, false, None).await;
     assert_eq!(code(refused.map(drop)), Err(ErrorCode::Conflict));
-    let allowed =
-        engine.find_app(&app_ref("shop")).await.unwrap().unwrap().head.settings.allowed_reserved_names;
-    assert_eq!(allowed.len(), 0);
+    let current = engine.find_app(&app_ref("shop")).await.unwrap().unwrap();
+    assert_eq!(current.head.settings.allowed_reserved_names.len(), 0);
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ impl Engine {
             .map_err(|error| Failure::from(fault("digest key", id)).because(error))?;
 
         let mut change = self.change(audit);
-        let mut head = AppHead { kek_version: version, digest_key, ..app.head.clone() };
+        let mut head = AppHead { kek_version: version, digest_key, ..AppHead::clone(&app.head) };
         head.keks.push(KekRow { version, wrapped });
         if let Some(bundle) = self.reseal_bundle(app, &old, &new, rotation.rewrite)? {
             head.bundle_dek = Some(dek_of(&bundle.wrapped_dek)?);
@@ -305,7 +305,7 @@ impl Engine {
                 return Err(missing_rotation(app));
             }
             audit.set_app(&open);
-            let mut head = open.head.clone();
+            let mut head = AppHead::clone(&open.head);
             head.keks.retain(|kek| kek.version == head.kek_version);
             audit.set_detail(messages::only_kek_version(head.kek_version));
             let mut change = self.change(&audit);
