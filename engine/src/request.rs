@@ -200,7 +200,10 @@ impl AuditRecord {
     pub(crate) fn recovery_line(&self) -> EncodedEvent {
         let shortest = || {
             let event = &self.event;
-            AuditEvent::new(event.time_ms, &*event.request_id, event.action.clone(), event.outcome)
+            AuditEvent {
+                feed: event.feed.clone(),
+                ..AuditEvent::new(event.time_ms, &*event.request_id, event.action.clone(), event.outcome)
+            }
         };
         let encoded = self.event.encode();
         encoded

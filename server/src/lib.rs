@@ -77,7 +77,9 @@ pub use disks::DiskSpace;
 pub use error::{ServeError, SettingsError, StartError};
 pub use listener::serve::{Bound, serve};
 pub use operator::accept_loss::{accept_loss, audit_loss};
-pub use operator::accept_rollback::{AcceptedRollback, accept_rollback, rollback_to_accept};
+pub use operator::accept_rollback::{
+    AcceptedRollback, accept_rollback, finish_acceptance, rollback_to_accept,
+};
 pub use operator::approve::approve_with_seal;
 pub use operator::compromised::{Compromised, remove_compromised};
 pub use operator::deny::{Denied, deny};

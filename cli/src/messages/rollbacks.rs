@@ -65,27 +65,25 @@ fn lost_change(change: &LostChange) -> String {
     text
 }
 
-/// The result, and what is to be done next.
-pub(crate) fn rollback_accepted(done: &AcceptedRollback) -> String {
-    let AcceptedRollback { epoch, lost, repeated, replaced, .. } = done;
-    let mut text = match lost {
-        Some(lost) => lost_changes(lost),
-        None => "an earlier run of this command has shown what is lost".to_owned(),
-    };
-    text.push_str(&format!(
-        "\nthis copy is accepted; the store is in epoch {epoch}{}",
-        invalid_rows(done.invalid_rows)
-    ));
-    for line in repeated.iter().flat_map(taken_away_again) {
-        text.push_str("\n  ");
-        text.push_str(&line);
+/// The result, and what is to be done next. What is lost and what was taken away again is printed before.
+pub(crate) fn rollback_accepted(done: &AcceptedRollback, lost: Option<&LostChanges>) -> String {
+    let AcceptedRollback { epoch, replaced, .. } = done;
+    let mut text =
+        format!("this copy is accepted; the store is in epoch {epoch}{}", invalid_rows(done.invalid_rows));
+    if lost.is_none() {
+        text.push_str(
+            "\nan earlier run of this command, which was interrupted, has shown what is lost and what was taken away \
+             again; the audit log's files of that time, in a folder of its directory, have it all",
+        );
     }
     let mut steps = vec![
         "`petsem operator recover` makes an operator's token".to_owned(),
         "`petsem operator owner` makes the token of each org's owner".to_owned(),
         "start the server, and enroll every host again: `petsem host enroll`, then `petsem token create --kind host`"
             .to_owned(),
-        "set again what is lost: secrets, policies, settings, issuers".to_owned(),
+        "set again what is lost: secrets, policies, settings, issuers; and revoke again what was revoked in the last \
+         moments before the loss, which may be in no log"
+            .to_owned(),
     ];
     let of_seals = ["operator.seal.remove", "operator.rotate_root", "operator.seal.compromised"];
     let is_of_seals = |change: &&LostChange| of_seals.contains(&change.action.as_str());
@@ -104,7 +102,8 @@ pub(crate) fn rollback_accepted(done: &AcceptedRollback) -> String {
     text
 }
 
-fn taken_away_again(repeated: &Repeated) -> Vec<String> {
+/// What was taken away again.
+pub(crate) fn taken_away_again(repeated: &Repeated) -> String {
     let Repeated {
         revocations,
         revoked_issuers,
@@ -139,12 +138,15 @@ fn taken_away_again(repeated: &Repeated) -> Vec<String> {
         (faults, "not changed, because a row is not what was written; it stays refused"),
         (deleted_secret_keys, "secret keys that had been deleted or replaced are deleted"),
     ];
-    let mut lines = Vec::new();
+    let mut lines = vec!["the copy is accepted, and these rights are taken away again:".to_owned()];
     for (count, one, many) in counts.into_iter().filter(|(count, ..)| *count > 0) {
-        lines.push(counted(u64::try_from(count).unwrap_or(u64::MAX), one, many));
+        lines.push(format!("  {}", counted(u64::try_from(count).unwrap_or(u64::MAX), one, many)));
     }
     for (names, what) in lists.into_iter().filter(|(names, _)| !names.is_empty()) {
-        lines.push(format!("{what}: {}", names.join(", ")));
+        lines.push(format!("  {what}: {}", names.join(", ")));
     }
-    lines
+    if let [only] = &mut lines[..] {
+        "the copy is accepted; the lost changes took no rights away".clone_into(only);
+    }
+    lines.join("\n")
 }

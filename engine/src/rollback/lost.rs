@@ -112,7 +112,7 @@ pub async fn find_lost_changes(
     let head = read_row::<FeedHeadRow>(store, &unlocked.codec, &[]).await?;
     let after_change = head.transpose().map_err(Failure::from)?.map_or(0, |head| head.content.number);
     let newest = store.revision().await?.map_or(0, |newest| newest.revision);
-    let mut lines = Lines { copy: Some((newest, after_change)), ..Lines::between(0, u64::MAX) };
+    let mut lines = Lines { newest: Some(newest), ..Lines::between(0, u64::MAX, after_change) };
     let last_line = lines.read(keys, directory)?;
     if missing_from_store(store, unlocked, lines.seen).await?.is_none() {
         return Ok(None);
@@ -123,7 +123,7 @@ pub async fn find_lost_changes(
         return Err(refused(messages::rollback_of_another_store()));
     }
     let end = lines.seen.feed.unwrap_or(0);
-    lines.lost(store, unlocked, last_line, after_change, end).await.map(Some)
+    lines.lost(store, unlocked, last_line, end).await.map(Some)
 }
 
 /// The same, for an acceptance that has begun.
@@ -138,9 +138,9 @@ pub async fn lost_changes_between(
     accepted: AcceptedLines,
 ) -> Result<LostChanges, UnlockError> {
     let AcceptedLines { after_line, last_line, after_change } = accepted;
-    let mut lines = Lines::between(after_line, last_line);
+    let mut lines = Lines::between(after_line, last_line, after_change);
     lines.read(keys, directory)?;
-    lines.lost(store, unlocked, last_line, after_change, 0).await
+    lines.lost(store, unlocked, last_line, 0).await
 }
 
 fn refused(text: String) -> UnlockError {
@@ -149,8 +149,10 @@ fn refused(text: String) -> UnlockError {
 
 /// The lines of lost changes, collected while the log is verified.
 struct Lines {
-    /// The newest revision of the copy, and its last control change. Every checkpoint that is not later moves the begin.
-    copy: Option<(u64, u64)>,
+    /// The newest revision of the copy. Every checkpoint that is not later than the copy moves the begin.
+    newest: Option<u64>,
+    /// The copy's last control change.
+    after_change: u64,
     /// The line before the lost changes.
     after: u64,
     /// The last line to be read.
@@ -192,9 +194,10 @@ struct Entry {
 }
 
 impl Lines {
-    fn between(after: u64, until: u64) -> Self {
+    fn between(after: u64, until: u64, after_change: u64) -> Self {
         Self {
-            copy: None,
+            newest: None,
+            after_change,
             after,
             until,
             common: None,
@@ -225,10 +228,10 @@ impl Lines {
 
     fn pass(&mut self, checkpoint: &Checkpoint) {
         self.seen.pass(checkpoint);
-        let Some((newest, after_change)) = self.copy else { return };
+        let Some(newest) = self.newest else { return };
         if let Some(pair) = checkpoint.revision
             && pair.revision <= newest
-            && checkpoint.feed.is_none_or(|number| number <= after_change)
+            && checkpoint.feed.is_none_or(|number| number <= self.after_change)
         {
             self.common = Some(pair);
             self.after = checkpoint.line.saturating_add(1);
@@ -253,7 +256,11 @@ impl Lines {
                 self.feed.insert(*number, (row, line.action.clone(), line.secret_key.clone()));
             }
         }
-        if line.feed.is_empty() && (!is_done || is_read(&line.action)) {
+        let is_change = match line.feed.last() {
+            Some(last) => last.number > self.after_change,
+            None => is_done && !is_read(&line.action),
+        };
+        if !is_change {
             return;
         }
         let change = self.changes.entry((line.action.clone(), line.app)).or_insert_with(|| LostChange {
@@ -287,9 +294,9 @@ impl Lines {
         store: &dyn Store,
         unlocked: &Unlocked,
         last_line: u64,
-        after_change: u64,
         end: u64,
     ) -> Result<LostChanges, UnlockError> {
+        let after_change = self.after_change;
         let first = after_change.saturating_add(1);
         let end = self.feed.keys().next_back().copied().unwrap_or(0).max(end);
         if let Some(missing) = (first..=end).find(|number| !self.feed.contains_key(number)) {

@@ -10,6 +10,7 @@ use petsem_engine::{CompromisedSeal, Failure, UnfinishedReplacement};
 use petsem_seals::{PASSPHRASE_KIND, SHAMIR_KIND};
 
 use crate::error::StartError;
+use crate::settings::Settings;
 
 pub(crate) fn unknown_command() -> Failure {
     Failure::new(ErrorCode::BadRequest, "unknown request; use a `petsem` of the same version as the server")
@@ -173,6 +174,17 @@ pub(crate) fn acceptance_interrupted(error: &dyn Display) -> StartError {
     refused(format!(
         "the older database is accepted, but not all keys are replaced: {error}\nno server starts before they are; correct \
          that, then repeat `petsem operator accept-rollback --yes`"
+    ))
+}
+
+/// An older copy whose chain of the audit log has ended since.
+pub(crate) fn database_before_chain(settings: &Settings, chain: u64) -> StartError {
+    let directory = settings.audit.directory.display();
+    refused(format!(
+        "integrity: the database is an older copy: it names chain {chain} of this node's audit log, which ended since (its \
+         files are in {directory}/chain-{chain}), when a compromised seal was removed, or an older copy or a loss was \
+         accepted; nothing was changed\nput the newer database back; if it is lost, put a copy of the data directory and the \
+         audit directory back, both of one time (docs/copies.md)"
     ))
 }
 

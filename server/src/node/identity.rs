@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use petsem_audit::logged_node;
+use petsem_audit::{is_set_aside, logged_node};
 use petsem_engine::{NodeKeys, Timestamp, Unlocked, create_node, node_before_its_first_start, node_keys};
 use petsem_store::Store;
 
@@ -106,6 +106,11 @@ pub(crate) async fn first_node(
 pub(crate) fn has_lines(settings: &Settings) -> bool {
     // A log that cannot be read is not an empty one.
     logged_node(&settings.audit.directory).map_or(true, |node| node.is_some())
+}
+
+/// Whether the log has ended this chain and has lines of a later one: a database that names this chain is an older copy.
+pub(crate) fn is_of_later_chain(settings: &Settings, chain: u64) -> bool {
+    is_set_aside(&settings.audit.directory, chain) && has_lines(settings)
 }
 
 pub(crate) fn id_file(settings: &Settings) -> PathBuf {

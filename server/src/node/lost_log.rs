@@ -11,7 +11,7 @@ use petsem_store::Store;
 use crate::error::StartError;
 use crate::messages;
 use crate::node::file_owner::explained;
-use crate::node::identity::node;
+use crate::node::identity::{is_of_later_chain, node};
 use crate::node::start::{Started, start_opened};
 use crate::settings::Settings;
 
@@ -50,8 +50,12 @@ pub(crate) enum LogState {
 /// # Errors
 /// [`StartError`]: the log cannot be read.
 pub(crate) fn look_at_log(settings: &Settings, id: [u8; 16], keys: NodeKeys) -> Result<LogState, StartError> {
+    let chain = keys.chain;
     match check_end(&settings.audit.directory, id, keys.keys, keys.checkpoint) {
         Ok(seen) => Ok(LogState::Whole(seen)),
+        Err(error) if error.is_loss() && is_of_later_chain(settings, chain) => {
+            Err(messages::database_before_chain(settings, chain))
+        }
         Err(error) if error.is_loss() => Ok(LogState::Lost(error)),
         Err(error) => Err(explained(settings, StartError::Audit(error))),
     }

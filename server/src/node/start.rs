@@ -22,7 +22,7 @@ use crate::fetch::OutboundFetch;
 use crate::http::state::ServerState;
 use crate::messages;
 use crate::node::file_owner::{check_user, explained};
-use crate::node::identity::{lost_node, node};
+use crate::node::identity::{is_of_later_chain, lost_node, node};
 use crate::operator::socket::{SocketCommand, send};
 use crate::settings::Settings;
 
@@ -229,9 +229,15 @@ pub(crate) fn open_audit(
         ..audit::AuditSettings::new(&settings.audit.directory)
     };
     let clock = Arc::new(|| Timestamp::now().millis());
+    let chain = keys.as_ref().map(|keys| keys.chain);
     let (keys, known) = keys.map_or((None, None), |keys| (Some(keys.keys), keys.checkpoint));
     let opened = AuditLog::open(audit_settings, node, keys, known, clock);
-    opened.map_err(|error| explained(settings, StartError::Audit(error)))
+    opened.map_err(|error| {
+        match chain.filter(|chain| error.is_loss() && is_of_later_chain(settings, *chain)) {
+            Some(chain) => messages::database_before_chain(settings, chain),
+            None => explained(settings, StartError::Audit(error)),
+        }
+    })
 }
 
 /// Closes the audit log, then the store, so that the last checkpoint is stored.

@@ -13,6 +13,7 @@ use petsem_store::{OpenError, Store};
 use crate::error::StartError;
 use crate::messages;
 use crate::node::identity::node;
+use crate::node::lost_log::look_at_log;
 use crate::node::start::{open_installed, unlock_store};
 use crate::operator::replacement::{replace, replacing, with_keys};
 use crate::settings::Settings;
@@ -22,10 +23,6 @@ use crate::settings::Settings;
 pub struct AcceptedRollback {
     /// The epoch of the store, from now on.
     pub epoch: u64,
-    /// What the copy lacks; `None` if an earlier run of the command has printed it.
-    pub lost: Option<LostChanges>,
-    /// What was taken away again; `None` if an earlier run did.
-    pub repeated: Option<Repeated>,
     /// What was replaced.
     pub replaced: ReplacedKeys,
     /// Rows that had no valid MAC: they got no new one and are refused as before.
@@ -44,24 +41,43 @@ pub async fn rollback_to_accept(settings: &Settings) -> Result<Option<LostChange
     lost
 }
 
-/// Accepts the copy, or finishes that. No server may hold the store at the same time.
+/// Accepts the copy, and takes away what the lost changes took away; `None` if an earlier run did. No server may hold the
+/// store at the same time, and none starts before [`finish_acceptance`].
 ///
 /// # Errors
 /// [`StartError`]. The text says whether something was changed, and what remains to do.
-pub async fn accept_rollback(
-    settings: &Settings,
-    report: ReportProgress<'_>,
-) -> Result<AcceptedRollback, StartError> {
-    // Nothing else uses the store, so nothing has to be left for it.
-    let settings = &Settings { rewraps_per_second: u32::MAX, ..settings.clone() };
+pub async fn accept_rollback(settings: &Settings) -> Result<Option<Repeated>, StartError> {
+    let settings = &undisturbed(settings);
     let store = hold(settings).await?;
     let lost = begin(settings, &*store).await;
     store.close().await.map_err(Failure::internal)?;
-    let lost = lost?;
-    let finished = finish(settings, lost.as_ref(), report).await;
-    let (epoch, repeated, invalid_rows, replaced) =
-        finished.map_err(|error| messages::acceptance_interrupted(&error))?;
-    Ok(AcceptedRollback { epoch, lost, repeated, replaced, invalid_rows })
+    let Some(lost) = lost? else { return Ok(None) };
+    let repeated = replacing(settings, async |engine| {
+        engine.finish_keyring_rotation().await?;
+        engine.take_denials().await;
+        engine.take_away_again(&lost).await
+    });
+    repeated.await.map(Some).map_err(|error| messages::acceptance_interrupted(&error))
+}
+
+/// Replaces all keys of an accepted copy.
+///
+/// # Errors
+/// [`StartError`]: no server starts before the command is repeated.
+pub async fn finish_acceptance(
+    settings: &Settings,
+    report: ReportProgress<'_>,
+) -> Result<AcceptedRollback, StartError> {
+    let settings = &undisturbed(settings);
+    let interrupted = |error: StartError| messages::acceptance_interrupted(&error);
+    let (invalid_rows, replaced) = replace(settings, report).await.map_err(interrupted)?;
+    let epoch = with_keys(settings, async |_, unlocked| Ok(unlocked.codec.epoch())).await?;
+    Ok(AcceptedRollback { epoch, replaced, invalid_rows })
+}
+
+/// Nothing else uses the store, so nothing has to be left for it.
+fn undisturbed(settings: &Settings) -> Settings {
+    Settings { rewraps_per_second: u32::MAX, ..settings.clone() }
 }
 
 async fn hold(settings: &Settings) -> Result<Arc<dyn Store>, StartError> {
@@ -91,6 +107,8 @@ async fn lost_changes(
             lost_changes_between(store, unlocked, keys, directory, lines).await.map(Some).map_err(failed)
         }
         None => {
+            let (id, of_end) = node(settings, store, unlocked).await?;
+            look_at_log(settings, id, of_end)?;
             let lost = find_lost_changes(store, unlocked, keys, directory).await.map_err(failed)?;
             lost.map(Some).ok_or_else(messages::not_rolled_back)
         }
@@ -110,26 +128,4 @@ async fn begin(settings: &Settings, store: &dyn Store) -> Result<Option<LostChan
         begin_acceptance(store, &unlocked, id, lost).await.map_err(failed)?;
     }
     Ok(lost)
-}
-
-/// Takes away what the lost changes took away, then replaces all keys.
-async fn finish(
-    settings: &Settings,
-    lost: Option<&LostChanges>,
-    report: ReportProgress<'_>,
-) -> Result<(u64, Option<Repeated>, u64, ReplacedKeys), StartError> {
-    let repeated = match lost {
-        None => None,
-        Some(lost) => {
-            let work = replacing(settings, async |engine| {
-                engine.finish_keyring_rotation().await?;
-                engine.take_denials().await;
-                engine.take_away_again(lost).await
-            });
-            Some(work.await?)
-        }
-    };
-    let (invalid_rows, replaced) = replace(settings, report).await?;
-    let epoch = with_keys(settings, async |_, unlocked| Ok(unlocked.codec.epoch())).await?;
-    Ok((epoch, repeated, invalid_rows, replaced))
 }

@@ -3,7 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use petsem_server::{accept_rollback, rollback_to_accept};
+use petsem_server::{
+    AcceptedRollback, LostChanges, Repeated, accept_rollback, finish_acceptance, rollback_to_accept,
+};
+use serde::Serialize;
 
 use crate::confirmation::Confirmation;
 use crate::failure::Failure;
@@ -35,19 +38,39 @@ pub(crate) struct AcceptRollback {
     json: bool,
 }
 
+/// The output of `--json`. `null`: an earlier run has printed it.
+#[derive(Serialize)]
+struct AcceptanceReport<'a> {
+    #[serde(flatten)]
+    done: &'a AcceptedRollback,
+    lost: Option<LostChanges>,
+    repeated: Option<Repeated>,
+}
+
 impl AcceptRollback {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let settings = self.unsealing.settings()?;
-        if let Some(lost) = remote::serve(rollback_to_accept(&settings))?? {
-            self.confirmation.require(&messages::accepting_rollback(&lost), "accept-rollback")?;
+        let lost = remote::serve(rollback_to_accept(&settings))??;
+        if let Some(lost) = &lost {
+            let consequence = messages::accepting_rollback(lost);
+            self.confirmation.require(&consequence, "accept-rollback")?;
+            // Before anything is done: it cannot be read from the store afterwards.
+            if self.confirmation.is_given() {
+                output::notice(&consequence);
+            }
+        }
+        let repeated = remote::serve(accept_rollback(&settings))??;
+        if let Some(repeated) = &repeated {
+            output::notice(&messages::taken_away_again(repeated));
         }
         let bar = Mutex::new(output::ProgressBar::new(self.json));
         let report = |step, done, total| {
             let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
             bar.show(&messages::replacement_bar(step, done, total));
         };
-        let accepted = remote::serve(accept_rollback(&settings, &report))??;
+        let done = remote::serve(finish_acceptance(&settings, &report))??;
         drop(bar);
-        output::confirm(self.json, &accepted, &messages::rollback_accepted(&accepted))
+        let text = messages::rollback_accepted(&done, lost.as_ref());
+        output::confirm(self.json, &AcceptanceReport { done: &done, lost, repeated }, &text)
     }
 }

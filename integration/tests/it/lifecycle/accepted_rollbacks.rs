@@ -114,8 +114,14 @@ impl Scene {
     }
 
     fn accept(&self) -> Value {
-        let ended = run(self.acceptance());
-        serde_json::from_str(done(&ended)).unwrap_or_else(|error| panic!("{error}: {}", ended.printed))
+        let ended = self.acceptance().output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success(), "{told}");
+        // People read it in any case, before anything is done.
+        for text in ["the database lacks these changes", "these rights are taken away again"] {
+            assert!(told.contains(text), "{text}: {told}");
+        }
+        serde_json::from_slice(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
     }
 
     fn read(&self, jwt: &str) -> Answer {
@@ -270,6 +276,26 @@ fn rows_of_the_lost_database_are_refused_after_the_acceptance() {
         assert_eq!(answer.outcome(), (500, "integrity".to_owned()), "{kinds}");
         assert!(!answer.text().contains(LOST));
     }
+}
+
+#[test]
+fn a_copy_from_before_an_acceptance_is_refused_by_every_command() {
+    let scene = Scene::new().changed();
+    scene.accept();
+    scene.put_back("older.db");
+    let told = ["the database is an older copy", "chain-1", "put the newer database back"];
+    let installation = &scene.platform.installation;
+    refused(&installation.start().unwrap_err(), &told);
+    for command in [
+        &["accept-rollback", "--yes"][..],
+        &["audit", "accept-loss", "--yes"],
+        &["recover", "--operator", "kim"],
+    ] {
+        refused(&operator(installation, command, &[]), &told);
+    }
+    let status = operator(installation, &["status"], &[]);
+    assert_eq!(status.status.code(), Some(2), "{}", status.printed);
+    assert!(status.printed.contains(told[0]), "{}", status.printed);
 }
 
 #[test]

@@ -351,6 +351,7 @@ fn a_log_that_continues_with_the_old_audit_keys_is_not_accepted() {
     scene.installation.configure(&configuration(KEY_FILE));
     let verified = operator(&scene.installation, &["audit", "verify"], &[]);
     refused(&verified, &["audit line"]);
+    refused(&scene.installation.start().unwrap_err(), &["the database is an older copy", "chain-1"]);
     std::fs::rename(&newer, scene.database()).unwrap();
     scene.installation.configure(&configuration(SECOND_KEY_FILE));
     // The log from before, which the thief can continue, is not the node's any more.
