@@ -264,3 +264,31 @@ pub(crate) fn outcome_of(failure: &Failure) -> Outcome {
         _ => Outcome::Denied,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest names that a revocation takes, of bytes that JSON escapes.
+    #[test]
+    fn the_line_of_the_longest_revocation_has_the_change_itself() {
+        let long = "\u{1}".repeat(4096);
+        let row = FeedRow::JwtSubjectRevoked { issuer: long.clone(), sub: long.clone(), before: 1, at: 2 };
+        let mut audit = local_record(Timestamp::now(), "revoke");
+        let longest = || Some(long.clone());
+        audit.event = AuditEvent {
+            source: longest(),
+            subject: Some(Subject { issuer: long.clone(), sub: long.clone() }),
+            jti: longest(),
+            detail: longest(),
+            ..audit.event
+        };
+        audit.set_control_changes(0, 7, &[row]);
+        let line = audit.recovery_line();
+        let line = [b"{", line.as_bytes(), b"}"].concat();
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(line["action"], "revoke");
+        assert_eq!(line["feed"][0]["number"], 7);
+        assert!(line["feed"][0]["change"]["sub"] == long.as_str());
+    }
+}

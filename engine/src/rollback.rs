@@ -26,7 +26,7 @@ pub use lost::{EndingPolicy, LostChange, LostChanges, find_lost_changes, lost_ch
 pub use repeat::Repeated;
 
 /// The action of the audit lines.
-const ACTION: &str = "operator.accept_rollback";
+pub(crate) const ACTION: &str = "operator.accept_rollback";
 
 /// Begins the acceptance: from this change on the store is of a new epoch, and no server starts before all keys are
 /// replaced. No engine may have run on the copy before: its checkpoints would hide that the store is older.

@@ -515,6 +515,10 @@ struct Versions {
 impl Versions {
     fn add(&mut self, line: &[u8]) {
         let Ok(seen) = serde_json::from_slice::<Seen>(line) else { return };
+        // Hosts choose the version of their reports.
+        if seen.action == "boot.report" {
+            return;
+        }
         let Some((app, version)) = seen.app.zip(seen.version) else { return };
         let was_done = matches!(seen.outcome.as_str(), "allowed" | "recovered");
         for newest in [Some(&mut self.named), was_done.then_some(&mut self.done)].into_iter().flatten() {
@@ -527,6 +531,7 @@ impl Versions {
 /// The fields of a line that show the version of an app.
 #[derive(Deserialize)]
 struct Seen {
+    action: String,
     outcome: String,
     app: Option<AppId>,
     version: Option<u64>,

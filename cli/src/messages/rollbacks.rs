@@ -86,8 +86,7 @@ pub(crate) fn rollback_accepted(done: &AcceptedRollback, lost: Option<&LostChang
             .to_owned(),
     ];
     let of_seals = ["operator.seal.remove", "operator.rotate_root", "operator.seal.compromised"];
-    let is_of_seals = |change: &&LostChange| of_seals.contains(&change.action.as_str());
-    if lost.iter().flat_map(|lost| &lost.changes).any(|change| is_of_seals(&change)) {
+    if lost.iter().flat_map(|lost| &lost.changes).any(|change| of_seals.contains(&change.action.as_str())) {
         steps.push(
             "seals that were removed since the copy open it again (`petsem operator seal list`): remove them \
              (`petsem operator seal remove`, with --compromised if others may have one)"
@@ -135,8 +134,8 @@ pub(crate) fn taken_away_again(repeated: &Repeated) -> String {
         (deleted_orgs, "orgs are deleted again"),
         (ended_policies, "policies have no rules now, of"),
         (reset_settings, "settings are reset (no renewals, no reserved names), of"),
-        (faults, "not changed, because a row is not what was written; it stays refused"),
         (deleted_secret_keys, "secret keys that had been deleted or replaced are deleted"),
+        (faults, "not changed, because a row is not what was written; it stays refused"),
     ];
     let mut lines = vec!["the copy is accepted, and these rights are taken away again:".to_owned()];
     for (count, one, many) in counts.into_iter().filter(|(count, ..)| *count > 0) {

@@ -26,6 +26,7 @@ use crate::keyring::unlock::Unlocked;
 use crate::messages;
 use crate::records::{FeedRow, ReplacementCause, StoreRow, expect};
 use crate::request::local_record;
+use crate::rollback;
 
 /// How often the progress of a re-wrap is reported.
 const REPORTED_EVERY: Duration = Duration::from_millis(500);
@@ -190,7 +191,7 @@ impl Engine {
                 audit
             }
             ReplacementCause::Rollback { after_line, last_line, .. } => {
-                let mut audit = local_record(now, "operator.accept_rollback");
+                let mut audit = local_record(now, rollback::ACTION);
                 let epoch = store.content.epoch;
                 audit.set_detail(messages::rollback_accepted(epoch, *after_line, *last_line));
                 audit

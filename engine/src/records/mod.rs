@@ -36,7 +36,6 @@ pub(crate) use control::{
     PageRef, RequestEntry, RevokedAt, RevokedJwts, SigningKeyEntry, SigningKeys, TokenEntry,
 };
 pub(crate) use scan::{RowId, Scan, id_of, id_of_hex, read_row};
-pub(crate) use verified::Kept;
 use verified::VerifiedRows;
 
 /// The form of rows.
@@ -125,6 +124,24 @@ pub(crate) struct RemacedChange {
     pub(crate) entry: Option<FeedEntry>,
 }
 
+/// A kind whose rows are read again and again: those of an app in use.
+pub(crate) trait Kept: Content {
+    /// The rows of this kind that were verified lately.
+    fn kept(codec: &RecordCodec) -> &VerifiedRows<Self>;
+}
+
+impl Kept for AppHead {
+    fn kept(codec: &RecordCodec) -> &VerifiedRows<Self> {
+        &codec.heads
+    }
+}
+
+impl Kept for SecretKeysRow {
+    fn kept(codec: &RecordCodec) -> &VerifiedRows<Self> {
+        &codec.secret_keys
+    }
+}
+
 /// Writes and verifies rows. Holds the row-MAC key and the store's epoch.
 pub struct RecordCodec {
     key: RowMacKey,
@@ -190,7 +207,7 @@ impl RecordCodec {
         record: &Record,
     ) -> Result<Row<Arc<T>>, IntegrityFault> {
         let (row, change) = match T::kept(self).get(id, record) {
-            Some(found) => found,
+            Some((content, change)) => (Row { version: record.row_version, content }, change),
             None => {
                 let (Row { version, content }, change) = self.read_with_change(id, record)?;
                 let content = Arc::new(content);

@@ -10,8 +10,6 @@ use petsem_store::Record;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::{AppHead, Content, RecordCodec, Row, SecretKeysRow};
-
 /// Memory for the rows of one kind, in bytes.
 const KEPT_BYTES: u64 = 2 * 1024 * 1024;
 /// Longest content that is kept: one row must not displace many.
@@ -20,24 +18,6 @@ const LONGEST: usize = 16 * 1024;
 const SEEN: u64 = 4096;
 /// What a row takes beside its content and what was parsed of it, about, in bytes.
 const OVERHEAD: usize = 512;
-
-/// A kind whose rows are read again and again: those of an app in use.
-pub(crate) trait Kept: Content {
-    /// The rows of this kind that were verified lately.
-    fn kept(codec: &RecordCodec) -> &VerifiedRows<Self>;
-}
-
-impl Kept for AppHead {
-    fn kept(codec: &RecordCodec) -> &VerifiedRows<Self> {
-        &codec.heads
-    }
-}
-
-impl Kept for SecretKeysRow {
-    fn kept(codec: &RecordCodec) -> &VerifiedRows<Self> {
-        &codec.secret_keys
-    }
-}
 
 /// Verified rows by id.
 pub(crate) struct VerifiedRows<T> {
@@ -77,9 +57,9 @@ impl<T> Default for VerifiedRows<T> {
 impl<T> VerifiedRows<T> {
     /// What the row with this id holds, and the newest control change that its writer knew, if these very bytes were
     /// verified under this id.
-    pub(super) fn get(&self, id: &[u8], record: &Record) -> Option<(Row<Arc<T>>, u64)> {
+    pub(super) fn get(&self, id: &[u8], record: &Record) -> Option<(Arc<T>, u64)> {
         let row = self.rows.get(id).filter(|row| row.record == *record)?;
-        Some((Row { version: record.row_version, content: Arc::clone(&row.content) }, row.change))
+        Some((Arc::clone(&row.content), row.change))
     }
 
     /// Keeps a row that was verified under this id, if it was read before.
@@ -117,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::entropy;
-    use crate::records::IntegrityFault;
+    use crate::records::{Content as _, IntegrityFault, RecordCodec, Row, SecretKeysRow};
 
     type Read = Result<Row<Arc<SecretKeysRow>>, IntegrityFault>;
 

@@ -20,6 +20,8 @@ use crate::recovery::missing_from_store;
 
 /// Details that are kept of the changes of one kind.
 const MOST_DETAILS: usize = 8;
+/// The action of lines whose version a host chose.
+const REPORT: &str = "boot.report";
 /// Secrets that are named of one app's lost changes.
 const MOST_NAMES: usize = 100;
 
@@ -245,7 +247,9 @@ impl Lines {
         if number <= self.after || number > self.until {
             return;
         }
-        if let Some((app, version)) = line.app.zip(line.version) {
+        if line.action != REPORT
+            && let Some((app, version)) = line.app.zip(line.version)
+        {
             let newest = self.versions.entry(app).or_default();
             *newest = version.max(*newest);
         }
@@ -425,4 +429,52 @@ async fn ending_policy(
     let Some(row) = row.transpose().map_err(Failure::from)? else { return Ok(None) };
     let policy = serde_json::from_str(row.content.policy.get()).map_err(Failure::internal)?;
     Ok(Some(EndingPolicy { app: head.name.to_string(), policy }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(lines: &[Value]) -> Lines {
+        let mut read = Lines::between(0, u64::MAX, 3);
+        for (number, line) in (1..).zip(lines) {
+            read.add(number, serde_json::from_value(line.clone()).unwrap());
+        }
+        read
+    }
+
+    fn line(action: &str, outcome: &str, more: &Value) -> Value {
+        let mut line = json!({"t": "2026-12-01T00:00:00.000Z", "action": action, "outcome": outcome});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line
+    }
+
+    #[test]
+    fn reads_denials_and_changes_that_the_copy_has_are_not_lost() {
+        let created = |number: u64| json!({"feed": [{"number": number, "change": {"change": "host_revoked", "host": "h", "at": 1}}]});
+        let lines = read(&[
+            line("secret.list", "allowed", &json!({})),
+            line("secret.set", "denied", &json!({})),
+            line("revoke", "allowed", &created(3)),
+            line("secret.unset", "recovered", &json!({})),
+            line("revoke", "failed", &created(4)),
+        ]);
+        let actions: Vec<_> = lines.changes.keys().map(|(action, _)| action.as_str()).collect();
+        assert_eq!(actions, ["revoke", "secret.unset"]);
+        assert_eq!(lines.changes.values().map(|change| change.count).sum::<u64>(), 2);
+    }
+
+    #[test]
+    fn the_version_of_a_hosts_report_does_not_count() {
+        let app = AppId::from_bytes([1; 16]);
+        let at = |version: u64| json!({"app": app, "version": version});
+        let lines = read(&[
+            line("secret.set", "allowed", &at(7)),
+            line("boot.report", "allowed", &at(u64::MAX)),
+            line("secret.list", "allowed", &at(8)),
+        ]);
+        assert_eq!(lines.versions, BTreeMap::from([(app, 8)]));
+    }
 }

@@ -17,9 +17,6 @@ use crate::request::{AuditRecord, local_record};
 use crate::tenancy::found::FoundApp;
 use crate::tokens::revoke::all_so_far;
 
-/// Control changes in one transaction.
-const BATCH: usize = 64;
-
 /// What was taken away again. Names are those of the copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Repeated {
@@ -71,7 +68,11 @@ impl Engine {
         let Withdrawn { revocations, issuers, apps, orgs, guards, policies, settings, secret_keys, versions } =
             &lost.withdrawn;
         let mut done = Repeated::default();
-        self.continue_versions(versions, &mut done).await?;
+        // A client that has seen a lost version never takes another state for it.
+        for (id, seen) in versions {
+            let continued = self.continue_version(*id, *seen).await;
+            done.continued_apps += usize::from(done.passing_over(*id, continued)?.unwrap_or(false));
+        }
         self.revoke_again(revocations, &mut done).await?;
         done.denied_requests = self.deny_all_requests(ACTION).await?;
         for id in issuers {
@@ -192,26 +193,14 @@ impl Engine {
         let all = |issuer: &String| FeedRow::JwtIssuerRevoked { issuer: issuer.clone(), before, at };
         feed.extend(issuers.iter().map(all));
         done.revoked_issuers = issuers;
-        for batch in feed.chunks(BATCH) {
-            self.commit_with_line(self.audit_record(), batch).await?;
+        // Each with its own line: one line has room for one change with the longest names.
+        for row in feed {
+            self.commit_with_line(self.audit_record(), &[row]).await?;
         }
         Ok(())
     }
 
-    /// Gives each app that the log names at a later version one after that: a client that has seen a lost version never
-    /// takes another state for it.
-    async fn continue_versions<'v>(
-        &self,
-        versions: impl IntoIterator<Item = (&'v AppId, &'v u64)>,
-        done: &mut Repeated,
-    ) -> Result<(), Failure> {
-        for (id, seen) in versions {
-            let continued = self.continue_version(*id, *seen).await;
-            done.continued_apps += usize::from(done.passing_over(*id, continued)?.unwrap_or(false));
-        }
-        Ok(())
-    }
-
+    /// Gives an app the version after `seen`, if its own is lower. Returns whether it was.
     async fn continue_version(&self, id: AppId, seen: u64) -> Result<bool, Failure> {
         let Some(app) = self.app_of_copy(id).await?.filter(|app| app.head.app_version < seen) else {
             return Ok(false);
