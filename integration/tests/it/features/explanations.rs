@@ -48,10 +48,11 @@ fn the_command_line_explains_with_a_server_and_offline() {
 #[test]
 fn a_policy_that_takes_away_says_what_and_from_whom() {
     let dev = Dev::start();
+    dev.set("shop", &json!({"A": "1"}));
     let set = |rules: &Value| -> Vec<String> {
         let file = dev.directory.path().join("policy.json");
         std::fs::write(&file, json!({"format": 1, "rules": rules}).to_string()).unwrap();
-        let mut command = petsem(["policy", "set", "policy.json", "--app", "shop"]);
+        let mut command = petsem(["policy", "set", "policy.json", "--app", "shop", "--yes"]);
         command.arg("--endpoint").arg(format!("http://{}", dev.server.address()));
         command.arg("--token-file").arg(dev.layout().owner_token());
         command.current_dir(dev.directory.path());
