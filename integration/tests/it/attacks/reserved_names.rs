@@ -110,7 +110,8 @@ fn a_token_that_may_only_write_cannot_set_a_name_that_programs_obey() {
     assert!(!refused.status.success() && refused.printed.contains("(forbidden)"), "{}", refused.printed);
     // The operator's token alone only requests it.
     let waits = scene.command(allow.get(..5).unwrap());
-    assert!(waits.status.success() && waits.printed.contains("petsem approve"), "{}", waits.printed);
+    assert_eq!(waits.status.code(), Some(4), "{}", waits.printed);
+    assert!(waits.printed.contains("petsem approve"), "{}", waits.printed);
     assert!(!scene.set("writer.token", "BASH_ENV", "/tmp/evil").status.success());
     scene.settings(&["--allow-reserved-name", "BASH_ENV"]);
     scene.set_well("BASH_ENV", "/etc/profile");
