@@ -25,6 +25,8 @@ pub struct AuditStats {
     pub unverified: u64,
     /// How often a file was found deleted or replaced while in use, and was restored.
     pub files_restored: u64,
+    /// Whether the file is not at its path and cannot be restored there: its directory is gone. Lines still reach it.
+    pub is_displaced: bool,
     /// Why the log refuses events at present. It retries once a second.
     pub error: Option<String>,
 }

@@ -69,6 +69,8 @@ pub(crate) struct Condition {
     /// The last attempt to write failed. The writer retries without a caller: a load balancer sends no more
     /// requests to a node that reports itself as not ready.
     pub(crate) refusing: bool,
+    /// The file is not at its path, and could not be restored there.
+    pub(crate) displaced: bool,
 }
 
 /// The keys of the next line and checkpoint.
@@ -435,13 +437,23 @@ impl Writer {
             return Ok(());
         }
         let how = match self.segment.presence().map_err(refusal)? {
-            Presence::Same => return Ok(()),
+            Presence::Same => {
+                if std::mem::take(&mut self.condition.displaced) {
+                    self.shared.record(|stats| stats.is_displaced = false);
+                }
+                return Ok(());
+            }
             Presence::Cut => return Err(self.damage()),
             Presence::Gone => "deleted",
             Presence::Replaced => "replaced",
         };
-        self.segment.restore().map_err(refusal)?;
-        self.shared.record(|stats| stats.files_restored += 1);
+        let restored = self.segment.restore();
+        self.condition.displaced = restored.is_err();
+        self.shared.record(|stats| {
+            stats.is_displaced = restored.is_err();
+            stats.files_restored += u64::from(restored.is_ok());
+        });
+        restored.map_err(refusal)?;
         let detail = format!("{} was {how} while in use; restored", self.segment.path().display());
         tracing::error!(detail, "audit file restored");
         self.write_notice("audit.restore", detail)

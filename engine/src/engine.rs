@@ -226,6 +226,9 @@ impl Engine {
         let control = self.control();
         let published = control.issuers().filter_map(|entry| entry.keys.published());
         let mut warnings: Vec<String> = published.filter_map(|published| published.warning()).collect();
+        if self.audit.stats().is_displaced {
+            warnings.push(messages::audit_files_displaced());
+        }
         if let restored @ 1.. = self.audit.stats().files_restored {
             warnings.push(messages::audit_files_restored(restored));
         }

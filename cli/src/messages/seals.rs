@@ -384,7 +384,7 @@ fn not_intact(report: &StoreReport) -> String {
 }
 
 pub(crate) fn store_not_intact(report: &StoreReport) -> Failure {
-    let of_store = "put the newer database back, or restore a backup; find out who can write to the database";
+    let of_store = "put the newer database back; if it is lost, see `petsem operator accept-rollback`; find out who can write to the database";
     let of_log = "leave the database as it is, and put the audit log back: mount its disk, or copy its files from where they \
          were shipped; if they are lost, run `petsem operator audit accept-loss`";
     let hint = match (report.has_good_store(), &report.audit_fault) {

@@ -31,6 +31,13 @@ pub(crate) fn audit_log_not_writable(error: &dyn Display) -> String {
     format!("the audit log cannot be written: {error}")
 }
 
+/// The files are still open, so the log goes on, and the node stays ready.
+pub(crate) fn audit_files_displaced() -> String {
+    "the directory of the audit log was moved or removed while the server writes to it; the next start will lack its \
+     lines: put the directory back where it was, or mount its disk again"
+        .to_owned()
+}
+
 /// Since this server was opened. The log goes on, so the node stays ready.
 pub(crate) fn audit_files_restored(count: u64) -> String {
     let files = if count == 1 { "a file".to_owned() } else { format!("{count} files") };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::authn::token_id::token_uuid;
 use crate::entropy;
 use crate::error::Failure;
-use crate::lab::{Demo, app_ref, appended, code};
+use crate::lab::{Demo, HOST, app_ref, appended, code};
 use crate::request::local_record;
 use crate::tokens::mint::{NewToken, window};
 
@@ -313,4 +313,25 @@ async fn expired_tokens_are_counted_like_strangers_and_get_no_lines_of_their_own
         let next = demo.last_line()["request_id"].clone();
         assert_ne!(std::mem::replace(&mut last, next.clone()), next);
     }
+}
+
+#[tokio::test]
+async fn the_token_of_a_revoked_host_is_listed_as_revoked() {
+    let demo = Demo::new().await;
+    let hosts = async || {
+        let all = demo.call(&demo.tokens.operator, async |engine, audit, principal, now| {
+            engine.list_tokens(audit, principal, None, now).await
+        });
+        let tokens = all.await.unwrap().tokens;
+        let of_hosts = tokens.into_iter().filter(|token| token.kind == TokenKind::Host);
+        of_hosts.map(|token| token.revoked).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts().await, [false]);
+    let revoked = RevokeRequest::Host { host: HOST.parse().unwrap(), unknown: false };
+    demo.call(&demo.tokens.operator, async |engine, audit, principal, now| {
+        engine.revoke(audit, principal, &revoked, now).await
+    })
+    .await
+    .unwrap();
+    assert_eq!(hosts().await, [true]);
 }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::Failure;
 use crate::records::{Row, TokenRow};
 use crate::request::AuditRecord;
+use crate::tokens::mint::host_of;
 
 /// Tokens in one response.
 const MOST: usize = 10_000;
@@ -58,6 +59,9 @@ impl Engine {
                 }
                 bytes += 512 + row.ancestors.len() * 40 + row.caveats.iter().map(String::len).sum::<usize>();
                 let mut revoked = row.is_revoked(&control, &id).await?;
+                if let Some(host) = host_of(&row) {
+                    revoked |= control.is_host_revoked(&host).await?;
+                }
                 let mut approval = None;
                 if row.kind == TokenKind::BreakGlass {
                     let approvals = match &mut approvals {

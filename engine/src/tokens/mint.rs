@@ -396,6 +396,12 @@ pub(crate) fn host_subject(host: &HostId) -> String {
     format!("host:{host}, enrolled by ")
 }
 
+/// The host whose token this is.
+pub(crate) fn host_of(row: &TokenRow) -> Option<HostId> {
+    let named = row.subject.strip_prefix("host:").filter(|_| row.kind == TokenKind::Host)?;
+    named.split_once(", enrolled by ")?.0.parse().ok()
+}
+
 /// The time in which a new token or discharge is valid. `expires` is in Unix seconds.
 pub(crate) fn window(now: Timestamp, expires: i64) -> Caveat {
     // Windows are checked without leeway, so a token that was minted on a fast clock would fail at first.

@@ -125,7 +125,7 @@ fn an_older_database_is_accepted_as_the_document_says() {
     machine.types(&desk, &format!("{accept} --yes"));
     machine.types(&desk, &tokens.join("\n"));
     let server = machine.start();
-    let owner = std::fs::read_to_string(desk.join("owner.token")).unwrap();
+    let owner = std::fs::read_to_string(desk.join("new-owner.token")).unwrap();
     let after = list(&server, owner.trim());
     assert_eq!(after["secrets"], before["secrets"]);
     assert_eq!((&before["version"], &after["version"]), (&json!(1), &json!(3)));

@@ -290,18 +290,27 @@ fn a_server_whose_audit_files_are_removed_says_so_although_it_goes_on() {
     let warnings = || get(&server, "/readyz").json()["warnings"].to_string();
     // Left out if there are none.
     assert_eq!(warnings(), "null");
-    for file in fs::read_dir(installation.path("data/audit")).unwrap() {
+    let until = |wanted: &dyn Fn(&str) -> bool| {
+        let is_noticed = (0..100).any(|_| {
+            let noticed = wanted(&warnings());
+            if !noticed {
+                pause(Duration::from_millis(100));
+            }
+            noticed
+        });
+        assert!(is_noticed, "{}", warnings());
+    };
+    let (log, moved) = (installation.path("data/audit"), installation.path("moved"));
+    fs::rename(&log, &moved).unwrap();
+    until(&|warnings| warnings.contains("the directory of the audit log was moved or removed"));
+    fs::rename(&moved, &log).unwrap();
+    until(&|warnings| warnings == "null");
+    for file in fs::read_dir(&log).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    let is_noticed = (0..100).any(|_| {
-        let noticed =
-            warnings().contains("of the audit log was removed or replaced while the server wrote it");
-        if !noticed {
-            pause(Duration::from_millis(100));
-        }
-        noticed
+    until(&|warnings| {
+        warnings.contains("of the audit log was removed or replaced while the server wrote it")
     });
-    assert!(is_noticed, "{}", warnings());
     assert!(status(&installation)["warnings"][0].as_str().unwrap().contains("petsem operator audit verify"));
     assert_open(&installation, &server);
 }
