@@ -105,13 +105,18 @@ mod tests {
         codec.read_kept(id, record)
     }
 
+    /// The control change that the writer of a kept row knew.
+    fn kept_change(codec: &RecordCodec, id: &[u8], record: &Record) -> Option<u64> {
+        codec.secret_keys.get(id, record).map(|(_, change)| change)
+    }
+
     #[test]
     fn a_row_that_differs_in_any_byte_from_the_kept_one_is_refused_as_if_none_were_kept() {
         let codec = RecordCodec::new(RowMacKey::generate(&mut entropy::rng()), 1);
         let (id, other) = ([7; 16], [8; 16]);
         let record = codec.write(&id, 3, &SecretKeysRow::default());
         read(&codec, &id, &record).unwrap();
-        assert!(codec.secret_keys.get(&id, &record).is_none(), "it was read once");
+        assert_eq!(kept_change(&codec, &id, &record), None, "it was read once");
         let first = read(&codec, &id, &record).unwrap();
         let is_kept = || {
             let again = read(&codec, &id, &record).unwrap();
@@ -138,10 +143,10 @@ mod tests {
         // The next version takes its place.
         let next = codec.write(&id, 4, &SecretKeysRow::default());
         assert_eq!([(); 2].map(|()| read(&codec, &id, &next).unwrap().version), [4, 4]);
-        assert!(codec.secret_keys.get(&id, &next).is_some());
+        assert_eq!(kept_change(&codec, &id, &next), Some(0));
         assert_eq!(is_kept(), (3, false));
         codec.forget(SecretKeysRow::KIND, &id);
-        assert!(codec.secret_keys.get(&id, &record).is_none());
+        assert_eq!(kept_change(&codec, &id, &record), None);
     }
 
     #[test]
@@ -157,7 +162,7 @@ mod tests {
         let record = writer.write(&[7; 16], 1, &SecretKeysRow::default());
         // A node that has not read the feed yet keeps it.
         assert_eq!([(); 2].map(|()| read(&reader, &[7; 16], &record).unwrap().version), [1, 1]);
-        assert!(reader.secret_keys.get(&[7; 16], &record).is_some());
+        assert_eq!(kept_change(&reader, &[7; 16], &record), Some(5));
         reader.note_change(4);
         assert!(read(&reader, &[7; 16], &record).unwrap_err().is_ahead());
         reader.note_change(5);
